@@ -1,0 +1,20 @@
+// Settings of the caches of latents and text-encoder outputs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace loraptor::pipeline {
+
+/// Field names are the flags' names without dashes.
+struct CacheConfig {
+  bool cache_text_encoder_outputs = false;          // encode each caption once, before training
+  bool cache_text_encoder_outputs_to_disk = false;  // and keep the result in <stem>_sd3_te.npz
+  std::optional<int64_t> text_encoder_batch_size;   // captions per encoder call; unset: the training batch size
+  bool cache_latents = false;                       // encode each image once, before training
+  bool cache_latents_to_disk = false;               // and keep the result in <stem>_<W>x<H>_sd3.npz
+  int64_t vae_batch_size = 1;                       // images per VAE call
+  bool skip_cache_check = false;                    // trust cache files without opening them
+};
+
+}  // namespace loraptor::pipeline
