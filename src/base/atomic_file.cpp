@@ -1,0 +1,68 @@
+#include "base/atomic_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace loraptor {
+namespace fs = std::filesystem;
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+  std::error_code code;
+  if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), code);
+  temporary_ = path_;
+  temporary_ += fmt::format(".tmp-{}", ::getpid());
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) throw FileError(path_, fmt::format("cannot be created: {}.", std::strerror(errno)));
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(descriptor_, next, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw FileError(path_, fmt::format("cannot be written: {}.", std::strerror(errno)));
+    next += written;
+    bytes -= static_cast<size_t>(written);
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) throw FileError(path_, fmt::format("cannot be flushed: {}.", std::strerror(errno)));
+  const int closed = ::close(descriptor_);
+  descriptor_ = -1;
+  if (closed != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const std::string why = std::strerror(errno);
+    ::unlink(temporary_.c_str());
+    throw FileError(path_, fmt::format("cannot be put in place: {}.", why));
+  }
+}
+
+void write_file(const fs::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+std::string read_file(const fs::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw FileError(path, fmt::format("cannot be read: {}.", std::strerror(errno)));
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return std::move(text).str();
+}
+
+}  // namespace loraptor

@@ -1,0 +1,39 @@
+// Files that appear whole or not at all: written beside their final name, then renamed over it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+namespace loraptor {
+
+/// A file under construction. Nothing is visible under the final name until `commit`; an uncommitted file is removed.
+class AtomicFile {
+ public:
+  /// Opens `<path>.tmp-<process id>` for writing, creating missing folders. Throws FileError.
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Appends bytes. Throws FileError (for example when the disk is full).
+  void write(const void* data, size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+
+  /// Flushes to the disk and renames over the final name. Throws FileError; then the old file is still there.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+/// Writes a whole text file atomically. Throws FileError.
+void write_file(const std::filesystem::path& path, std::string_view text);
+
+/// Reads a whole file. Throws FileError if it is missing or unreadable.
+std::string read_file(const std::filesystem::path& path);
+
+}  // namespace loraptor

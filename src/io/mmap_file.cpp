@@ -1,0 +1,73 @@
+#include "io/mmap_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "base/error.h"
+
+namespace loraptor::io {
+namespace {
+
+/// A file descriptor that closes itself.
+struct Descriptor {
+  int number;
+  ~Descriptor() {
+    if (number >= 0) ::close(number);
+  }
+};
+
+class MappedBytes : public FileBytes {
+ public:
+  MappedBytes(const std::filesystem::path& path, int descriptor, size_t size) {
+    void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (address == MAP_FAILED) throw FileError(path, fmt::format("cannot be mapped: {}.", std::strerror(errno)));
+    data_ = static_cast<const uint8_t*>(address);
+    size_ = size;
+  }
+  ~MappedBytes() override { ::munmap(const_cast<uint8_t*>(data_), size_); }
+};
+
+class ReadBytes : public FileBytes {
+ public:
+  ReadBytes(const std::filesystem::path& path, int descriptor, size_t size)
+      : buffer_(static_cast<uint8_t*>(std::aligned_alloc(64, (size / 64 + 1) * 64)), std::free) {
+    if (buffer_ == nullptr) throw std::bad_alloc();
+    for (size_t done = 0; done < size;) {
+      const ssize_t got = ::pread(descriptor, buffer_.get() + done, size - done, static_cast<off_t>(done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) throw FileError(path, done, fmt::format("cannot be read: {}.", std::strerror(errno)));
+      if (got == 0) throw FileError(path, done, fmt::format("file ended while reading, expected {} bytes.", size));
+      done += static_cast<size_t>(got);
+    }
+    data_ = buffer_.get();
+    size_ = size;
+  }
+
+ private:
+  std::unique_ptr<uint8_t, void (*)(void*)> buffer_;
+};
+
+}  // namespace
+
+std::shared_ptr<const FileBytes> FileBytes::open(const std::filesystem::path& path, bool memory_map) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.number < 0) throw FileError(path, fmt::format("cannot be opened: {}.", std::strerror(errno)));
+  struct stat status {};
+  if (::fstat(file.number, &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw FileError(path, "is not a regular file.");
+  }
+  const auto size = static_cast<size_t>(status.st_size);
+  // An empty range cannot be mapped.
+  if (memory_map && size > 0) return std::make_shared<MappedBytes>(path, file.number, size);
+  return std::make_shared<ReadBytes>(path, file.number, size);
+}
+
+}  // namespace loraptor::io

@@ -1,0 +1,25 @@
+// Which device a run uses, and numeric settings that belong to the whole process.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+namespace loraptor::tensor {
+
+/// "cuda" where this build and this machine can use a GPU, else "cpu".
+at::Device default_device();
+
+/// One line for the log: what was found, or why there is no GPU.
+std::string describe_device();
+
+enum class MatmulPrecision {
+  automatic,  // oneDNN's float32 product where it stays true float32 (no AMX), else MKL's
+  highest,    // MKL's, as the golden tests want it
+  fast,       // lets the CPU use its fastest, even below float32
+};
+
+/// Sets the float32 product of the CPU for the whole process (docs/numerics.md).
+void set_matmul_precision(MatmulPrecision precision);
+
+}  // namespace loraptor::tensor
