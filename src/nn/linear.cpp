@@ -15,8 +15,7 @@ Linear::Linear(at::Tensor weight, at::Tensor bias) : bias_(std::move(bias)) {
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
   const auto input = x.to(weight_->compute_dtype());
-  auto y = at::linear(input, weight_->read(), bias_);
-  return adapter_ ? adapter_->apply(input, y) : y;
+  return adapter_ ? adapter_->forward(input, *weight_, bias_) : at::linear(input, weight_->read(), bias_);
 }
 
 }  // namespace loraptor::nn

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <memory>
 
 namespace loraptor::nn {
@@ -14,6 +15,12 @@ class WeightStorage {
 
   /// The weight in the compute dtype; no copy where it is stored that way.
   virtual at::Tensor read() const = 0;
+
+  /// A function that returns the same as `read` later and keeps alive no more than the stored form. A backward pass
+  /// holds it instead of a converted copy of the weight.
+  virtual std::function<at::Tensor()> reader() const {
+    return [weight = read()] { return weight; };
+  }
 
   /// Adds `delta` [out,in] float32, for merging. Rounds to the storage dtype.
   virtual void add(const at::Tensor& delta) = 0;
