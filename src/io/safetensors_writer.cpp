@@ -1,4 +1,6 @@
+// Writing side of the safetensors format.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 #include <numeric>
