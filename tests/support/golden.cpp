@@ -1,5 +1,6 @@
 #include "support/golden.h"
 
+#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <unistd.h>
 
