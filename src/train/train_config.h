@@ -112,7 +112,7 @@ struct TrainConfig {
 
   /// Where each setting that is not a default came from: option name (no dashes) -> "command line" | the file's name.
   std::map<std::string, std::string> origins;
-  /// Options without effect that the metadata record, option name (no dashes) -> value as Python prints it.
+  /// Options without effect that the metadata record, name after ss_ -> value, given or default, as Python prints it.
   std::map<std::string, std::string> recorded;
 };
 

@@ -1,0 +1,396 @@
+// Each function looks at one subject; the order is that of the help.
+#include "train/train_config_check.h"
+
+#include <algorithm>
+#include <cctype>
+#include <functional>
+#include <random>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/suggest.h"
+#include "network/network_args.h"
+
+namespace loraptor::train {
+namespace {
+
+constexpr int64_t kBucketGridPx = 32;  // the VAE divides by 8, the patches by 2, and the reference asks for twice that
+constexpr double kPolynomialEndRate = 1e-7;
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+/// The value of `key` in key=value items, or nothing.
+std::optional<std::string> item_value(const std::vector<std::string>& items, const std::string& key) {
+  for (const std::string& item : items) {
+    if (item.rfind(key + "=", 0) == 0) return item.substr(key.size() + 1);
+  }
+  return std::nullopt;
+}
+
+class Checker {
+ public:
+  explicit Checker(const TrainConfig& config) : config_(config) {}
+
+  std::vector<std::string> problems() {
+    check_model();
+    check_data();
+    if (!config_.data.dataset_config) check_folder_data();
+    check_cache();
+    check_network();
+    check_trained_parts();
+    check_optimizer();
+    check_schedule();
+    check_flow();
+    check_loop();
+    check_memory();
+    check_output();
+    check_meaningless();
+    return std::move(problems_);
+  }
+
+ private:
+  /// flag   without dashes; fact and hint as in every message
+  void add(const std::string& flag, const std::string& fact, const std::string& hint = "") {
+    problems_.push_back(fmt::format("[--{}] {}{}{}", flag, fact, hint.empty() ? "" : "\nHint: ", hint));
+  }
+
+  bool is_given(const std::string& name) const { return config_.origins.count(name) != 0; }
+
+  void at_least(const std::string& flag, std::optional<int64_t> value, int64_t minimum) {
+    if (value && *value < minimum) add(flag, fmt::format("value: got {}, expected at least {}.", *value, minimum));
+  }
+
+  void probability(const std::string& flag, double value) {
+    if (!(value >= 0 && value <= 1)) add(flag, fmt::format("value: got {}, expected a probability from 0 to 1.", value));
+  }
+
+  void positive(const std::string& flag, double value) {
+    if (!(value > 0)) add(flag, fmt::format("value: got {}, expected a number above 0.", value));
+  }
+
+  /// Items must be key=value; `exactly_one`: no second '='.
+  bool check_items(const std::string& flag, const std::vector<std::string>& items, bool exactly_one) {
+    bool all_good = true;
+    for (const std::string& item : items) {
+      const auto signs = std::count(item.begin(), item.end(), '=');
+      if (signs == 1 || (signs > 1 && !exactly_one)) continue;
+      add(flag, fmt::format("item: got '{}', expected key=value{}.", item, exactly_one ? " with one '='" : ""));
+      all_good = false;
+    }
+    return all_good;
+  }
+
+  void check_model() {
+    const models::ModelConfig& model = config_.model;
+    if (!model.pretrained_model_name_or_path) {
+      add("pretrained_model_name_or_path", "model: got none, expected a .safetensors file of Stable Diffusion 3 or 3.5.");
+    }
+    at_least("t5xxl_max_token_length", model.t5xxl_max_token_length, 1);
+    probability("clip_l_dropout_rate", model.clip_l_dropout_rate);
+    probability("clip_g_dropout_rate", model.clip_g_dropout_rate);
+    probability("t5_dropout_rate", model.t5_dropout_rate);
+    probability("pos_emb_random_crop_rate", model.pos_emb_random_crop_rate);
+  }
+
+  void check_data() {
+    const data::DataConfig& data = config_.data;
+    at_least("train_batch_size", data.train_batch_size, 1);
+    at_least("dataset_repeats", data.dataset_repeats, 1);
+    at_least("max_data_loader_n_workers", data.max_data_loader_n_workers, 0);
+    at_least("min_bucket_reso", data.min_bucket_reso, 1);
+    at_least("bucket_reso_steps", data.bucket_reso_steps, 1);
+  }
+
+  /// With a data set file these values are only fallbacks, and that file's own check sees what is left of them.
+  void check_folder_data() {
+    const data::DataConfig& data = config_.data;
+    if (!data.train_data_dir) {
+      add("dataset_config", "training data: got none, expected a data set file.",
+          "or name a folder of image folders with --train_data_dir");
+    }
+    if (!data.resolution) {
+      add("resolution", "resolution: got none, expected N or W,H.", "such as --resolution 1024,1024");
+    } else {
+      check_resolution(*data.resolution);
+    }
+    if (data.enable_bucket && data.bucket_reso_steps > 0 && data.bucket_reso_steps % kBucketGridPx != 0) {
+      add("bucket_reso_steps", fmt::format("value: got {}, expected a multiple of {}.", data.bucket_reso_steps,
+                                           kBucketGridPx));
+    }
+    if (config_.cache.cache_latents && (data.color_aug || data.random_crop)) {
+      add("cache_latents", fmt::format("cache: got --{} with it, expected images that stay the same.",
+                                       data.color_aug ? "color_aug" : "random_crop"));
+    }
+    const bool captions_vary = data.shuffle_caption || data.caption_dropout_rate > 0 || data.token_warmup_step > 0 ||
+                               data.caption_tag_dropout_rate > 0;
+    if (config_.cache.cache_text_encoder_outputs && captions_vary) {
+      add("cache_text_encoder_outputs", "cache: got captions that are changed at random, expected fixed ones.",
+          "remove --shuffle_caption, --caption_dropout_rate, --caption_tag_dropout_rate and --token_warmup_step, or the "
+          "cache");
+    }
+  }
+
+  void check_resolution(const std::string& text) {
+    std::vector<int64_t> sides;
+    size_t used = 0;
+    try {
+      for (size_t start = 0; start <= text.size();) {
+        const size_t comma = std::min(text.find(',', start), text.size());
+        const std::string piece = text.substr(start, comma - start);
+        sides.push_back(std::stoll(piece, &used));
+        if (piece.find_first_not_of(' ', used) != std::string::npos) sides.push_back(-1);
+        start = comma + 1;
+      }
+    } catch (const std::exception&) {
+      sides.assign(1, -1);
+    }
+    if (sides.size() > 2 || std::any_of(sides.begin(), sides.end(), [](int64_t side) { return side <= 0; })) {
+      return add("resolution", fmt::format("resolution: got '{}', expected N or W,H.", text));
+    }
+    const data::DataConfig& data = config_.data;
+    const auto [smaller, larger] = std::minmax(sides.front(), sides.back());
+    if (!data.enable_bucket || data.bucket_no_upscale) return;
+    if (data.min_bucket_reso > smaller) {
+      add("min_bucket_reso", fmt::format("value: got {}, expected at most the resolution's smaller side {}.",
+                                         data.min_bucket_reso, smaller));
+    }
+    if (data.max_bucket_reso < larger) {
+      add("max_bucket_reso", fmt::format("value: got {}, expected at least the resolution's larger side {}.",
+                                         data.max_bucket_reso, larger));
+    }
+  }
+
+  void check_cache() {
+    at_least("text_encoder_batch_size", config_.cache.text_encoder_batch_size, 1);
+    at_least("vae_batch_size", config_.cache.vae_batch_size, 1);
+    if (config_.cache.cache_text_encoder_outputs &&
+        item_value(config_.network.network_args, "train_t5xxl").value_or("") == "True") {
+      add("cache_text_encoder_outputs", "cache: got train_t5xxl=True with it, expected a T5 that stays the same.",
+          "remove one of the two");
+    }
+  }
+
+  void check_network() {
+    const network::NetworkConfig& network = config_.network;
+    const std::string module = network.network_module.value_or("networks.lora_sd3");
+    if (module != "networks.lora_sd3" && module != "networks.lora") {
+      add("network_module", fmt::format("module: got '{}', expected networks.lora_sd3.", module));
+    }
+    at_least("network_dim", network.network_dim, 1);
+    if (!(network.network_alpha >= 0)) {
+      add("network_alpha", fmt::format("value: got {}, expected 0 or more.", network.network_alpha));
+    }
+    if (network.network_dropout) probability("network_dropout", *network.network_dropout);
+    if (check_items("network_args", network.network_args, false)) {
+      try {
+        network::parse_network_args(network.network_args);
+      } catch (const UsageError& error) {
+        problems_.push_back(error.what());
+      }
+    }
+    if (network.dim_from_weights && !network.network_weights) {
+      add("dim_from_weights", "weights: got none, expected --network_weights.");
+    }
+    if (network.base_weights_multiplier.size() > network.base_weights.size()) {
+      add("base_weights_multiplier", fmt::format("factors: got {}, expected at most {}, the number of --base_weights.",
+                                                 network.base_weights_multiplier.size(), network.base_weights.size()));
+    }
+  }
+
+  void check_trained_parts() {
+    const network::NetworkConfig& network = config_.network;
+    const optim::OptimizerConfig& optimizer = config_.optimizer;
+    if (optimizer.text_encoder_lr.size() > 3) {
+      add("text_encoder_lr", fmt::format("rates: got {}, expected at most 3: CLIP-L, CLIP-G, T5.",
+                                         optimizer.text_encoder_lr.size()));
+    }
+    if (network.network_train_unet_only && network.network_train_text_encoder_only) {
+      return add("network_train_unet_only",
+                 "trained parts: got --network_train_text_encoder_only with it, expected one of the two.");
+    }
+    std::vector<double> rates;
+    if (!network.network_train_text_encoder_only) rates.push_back(optimizer.unet_lr.value_or(optimizer.learning_rate));
+    if (!network.network_train_unet_only) {
+      rates.insert(rates.end(), optimizer.text_encoder_lr.begin(), optimizer.text_encoder_lr.end());
+      if (optimizer.text_encoder_lr.empty()) rates.push_back(optimizer.learning_rate);
+    }
+    if (std::any_of(rates.begin(), rates.end(), [](double rate) { return !(rate >= 0); })) {
+      add("learning_rate", fmt::format("rates: got {}, expected none below 0.", fmt::join(rates, ", ")));
+    } else if (std::all_of(rates.begin(), rates.end(), [](double rate) { return rate == 0; })) {
+      add("learning_rate", "rates: got 0 for all parts that are trained, expected one above 0.");
+    }
+  }
+
+  void check_optimizer() {
+    const optim::OptimizerConfig& optimizer = config_.optimizer;
+    if (optimizer.use_8bit_adam || optimizer.use_lion_optimizer) {
+      add(optimizer.use_8bit_adam ? "use_8bit_adam" : "use_lion_optimizer",
+          "optimizer: got another choice with it, expected one of --use_8bit_adam, --use_lion_optimizer and "
+          "--optimizer_type.");
+    }
+    check_items("optimizer_args", optimizer.optimizer_args, true);
+    const std::vector<std::string> names{"AdamW", "AdamW8bit"};
+    const std::string type = optimizer.optimizer_type.empty() ? "AdamW" : optimizer.optimizer_type;
+    const auto is_type = [&](const std::string& name) { return lower(name) == lower(type); };
+    if (std::none_of(names.begin(), names.end(), is_type)) {
+      add("optimizer_type", fmt::format("name: got '{}', expected one of {}.", type, fmt::join(names, ", ")));
+    }
+    if (optimizer.fused_backward_pass &&
+        (lower(type) != "adafactor" || config_.loop.gradient_accumulation_steps > 1)) {
+      add("fused_backward_pass",
+          "optimizer: got another setup, expected Adafactor without gradient accumulation.", "remove the flag");
+    }
+  }
+
+  void check_schedule() {
+    const optim::ScheduleConfig& schedule = config_.schedule;
+    check_items("lr_scheduler_args", schedule.lr_scheduler_args, true);
+    at_least("lr_scheduler_num_cycles", schedule.lr_scheduler_num_cycles, 1);
+    for (const auto& [flag, length] : {std::pair("lr_warmup_steps", schedule.lr_warmup_steps),
+                                       std::pair("lr_decay_steps", schedule.lr_decay_steps)}) {
+      if (!(length.value >= 0) || (length.is_fraction && length.value > 1)) {
+        add(flag, fmt::format("value: got {}, expected a number of steps or a fraction from 0 to 1.", length.value));
+      }
+    }
+    const bool has_warmup = schedule.lr_warmup_steps.value != 0;
+    if (!schedule.lr_scheduler_type.empty()) {
+      if (has_warmup) add("lr_warmup_steps", "warm-up: got one, expected none with --lr_scheduler_type.");
+      return;
+    }
+    check_schedule_name(lower(schedule.lr_scheduler), has_warmup);
+  }
+
+  void check_schedule_name(const std::string& name, bool has_warmup) {
+    const optim::ScheduleConfig& schedule = config_.schedule;
+    static const std::vector<std::string> kNames{
+        "constant",     "constant_with_warmup", "linear",              "cosine",             "cosine_with_restarts",
+        "polynomial",   "inverse_sqrt",         "cosine_with_min_lr", "warmup_stable_decay", "piecewise_constant"};
+    if (name.rfind("adafactor", 0) == 0) {
+      add("lr_scheduler", "schedule: got adafactor, expected it only with the Adafactor optimizer.");
+    } else if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) {
+      const std::string hint = did_you_mean(name, kNames);
+      add("lr_scheduler", fmt::format("name: got '{}', expected one of {}.", schedule.lr_scheduler,
+                                      fmt::join(kNames, ", ")), hint);
+    }
+    if (name == "constant" && has_warmup) {
+      add("lr_warmup_steps", "warm-up: got one, expected none with --lr_scheduler constant.",
+          "use --lr_scheduler constant_with_warmup");
+    }
+    const std::vector<std::string>& args = schedule.lr_scheduler_args;
+    if (name == "cosine_with_min_lr" && !schedule.lr_scheduler_min_lr_ratio && !item_value(args, "min_lr") &&
+        !item_value(args, "min_lr_rate")) {
+      add("lr_scheduler_min_lr_ratio", "floor: got none, expected one with --lr_scheduler cosine_with_min_lr.");
+    }
+    if (name == "polynomial" && !item_value(args, "lr_end") && config_.optimizer.learning_rate <= kPolynomialEndRate) {
+      add("learning_rate", fmt::format("rate: got {}, expected more than the end rate {} of --lr_scheduler polynomial.",
+                                       config_.optimizer.learning_rate, kPolynomialEndRate));
+    }
+  }
+
+  void check_flow() {
+    const flow::FlowConfig& flow = config_.flow;
+    if ((flow.loss_type == "huber" || flow.loss_type == "smooth_l1") && flow.huber_schedule == "snr") {
+      add("huber_schedule", fmt::format("schedule: got snr, expected another one with --loss_type {}.", flow.loss_type),
+          "use --huber_schedule exponential or constant");
+    }
+    const int64_t lowest = flow.min_timestep.value_or(0), highest = flow.max_timestep.value_or(1000);
+    if (lowest < 0 || highest > 1000 || lowest >= highest) {
+      add("min_timestep", fmt::format("timesteps: got {} to {}, expected a range inside 0 to 1000.", lowest, highest));
+    }
+    positive("training_shift", flow.training_shift);
+    if (!(flow.logit_std >= 0)) add("logit_std", fmt::format("value: got {}, expected 0 or more.", flow.logit_std));
+    positive("huber_c", flow.huber_c);
+    positive("huber_scale", flow.huber_scale);
+  }
+
+  void check_loop() {
+    const LoopConfig& loop = config_.loop;
+    at_least("gradient_accumulation_steps", loop.gradient_accumulation_steps, 1);
+    at_least("max_train_epochs", loop.max_train_epochs, 1);
+    if (!loop.max_train_epochs) at_least("max_train_steps", loop.max_train_steps, 1);
+    at_least("cpu_threads", loop.cpu_threads, 1);
+    at_least("initial_epoch", loop.initial_epoch, 1);
+    if (loop.initial_step && !loop.max_train_epochs && loop.max_train_steps <= *loop.initial_step) {
+      add("max_train_steps", fmt::format("steps: got {}, expected more than --initial_step {}.", loop.max_train_steps,
+                                         *loop.initial_step));
+    }
+  }
+
+  void check_memory() {
+    const memory::MemoryConfig& memory = config_.memory;
+    if (memory.full_fp16 && memory.mixed_precision != "fp16") {
+      add("full_fp16", fmt::format("precision: got --mixed_precision {}, expected fp16.", memory.mixed_precision));
+    }
+    if (memory.full_bf16 && memory.mixed_precision != "bf16") {
+      add("full_bf16", fmt::format("precision: got --mixed_precision {}, expected bf16.", memory.mixed_precision));
+    }
+    if (memory.fp8_base && memory.mixed_precision == "no") {
+      add(memory.fp8_base_unet ? "fp8_base_unet" : "fp8_base",
+          "precision: got --mixed_precision no, expected fp16 or bf16 to compute in.");
+    }
+    at_least("blocks_to_swap", memory.blocks_to_swap, 0);
+    if (memory.blocks_to_swap.value_or(0) > 0 && memory.cpu_offload_checkpointing) {
+      add("blocks_to_swap", "memory: got --cpu_offload_checkpointing with it, expected one of the two.");
+    }
+  }
+
+  void check_output() {
+    const SaveConfig& saving = config_.saving;
+    if (!saving.output_dir && !config_.data.debug_dataset) {
+      add("output_dir", "output: got no folder, expected one for the trained LoRA.");
+    }
+    if (saving.save_model_as != "safetensors") {
+      add("save_model_as", fmt::format("format: got {}, expected safetensors.", saving.save_model_as),
+          "the other formats are Python pickles without metadata");
+    }
+    at_least("save_every_n_epochs", saving.save_every_n_epochs, 1);
+    at_least("save_every_n_steps", saving.save_every_n_steps, 1);
+    const SampleConfig& sample = config_.sample;
+    if ((sample.sample_every_n_steps || sample.sample_every_n_epochs || sample.sample_at_first) &&
+        !sample.sample_prompts) {
+      add("sample_prompts", "sample images: got no prompts, expected a prompt file.");
+    }
+    const LoggingConfig& logging = config_.logging;
+    const std::string log_with = logging.log_with.value_or("");
+    if (log_with == "wandb" || log_with == "all") {
+      add("log_with", fmt::format("tracker: got {}, expected tensorboard.", log_with));
+    }
+    if ((log_with == "tensorboard" || log_with == "all") && !logging.logging_dir) {
+      add("logging_dir", fmt::format("folder: got none, expected one with --log_with {}.", log_with));
+    }
+  }
+
+  /// Options without effect still have to fit together, as scripts that pass them rely on being told.
+  void check_meaningless() {
+    if (is_given("adaptive_noise_scale") && !is_given("noise_offset")) {
+      add("adaptive_noise_scale", "noise: got no --noise_offset, expected both.", "remove the flag");
+    }
+    if (is_given("scale_v_pred_loss_like_noise_pred") && !is_given("v_parameterization")) {
+      add("scale_v_pred_loss_like_noise_pred", "loss: got no --v_parameterization, expected both.", "remove the flag");
+    }
+    if (is_given("v_pred_like_loss") && is_given("v_parameterization")) {
+      add("v_pred_like_loss", "loss: got --v_parameterization with it, expected one of the two.", "remove both");
+    }
+  }
+
+  const TrainConfig& config_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+std::vector<std::string> find_problems(const TrainConfig& config) { return Checker(config).problems(); }
+
+void check_train_config(TrainConfig& config) {
+  for (const std::string& warning : apply_implied_settings(config)) log::warn("{}", warning);
+  const std::vector<std::string> problems = find_problems(config);
+  if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+}  // namespace loraptor::train

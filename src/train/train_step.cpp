@@ -1,0 +1,52 @@
+#include "train/train_step.h"
+
+#include "flow/loss.h"
+#include "flow/loss_weighting.h"
+#include "flow/noisy_input.h"
+#include "flow/timestep_sampling.h"
+
+namespace loraptor::train {
+namespace {
+
+/// A random window of the position table for the whole batch, with the configured probability.
+std::optional<models::PositionCrop> draw_position_crop(const StepContext& context, const StepInputs& inputs) {
+  if (context.position_crop_rate <= 0) return std::nullopt;
+  const tensor::DrawKey key{tensor::Purpose::position_crop, static_cast<uint64_t>(inputs.images.micro_step), 0};
+  if (context.rng.uniform_scalar(key, 0) >= context.position_crop_rate) return std::nullopt;
+  const int64_t height = inputs.latents.size(2), width = inputs.latents.size(3);
+  const int64_t side = context.mmdit.position_side(height, width);
+  const auto place = [&](int64_t length, uint64_t element) {
+    const int64_t places = side - (length + 1) / 2 + 1;
+    return static_cast<int64_t>(context.rng.below(static_cast<uint64_t>(places), key, element));
+  };
+  return models::PositionCrop{place(height, 1), place(width, 2)};
+}
+
+}  // namespace
+
+at::Tensor training_loss(const StepContext& context, const StepInputs& inputs) {
+  const auto& latents = inputs.latents;
+  const auto device = latents.device();
+
+  const auto noise = context.draws.noise(inputs.images, latents.sizes()).to(device);
+  const auto drawn = flow::sample_timesteps(latents.size(0), context.flow, context.draws, inputs.images).to(device);
+  const auto timesteps = flow::round_timesteps(drawn, context.timestep_dtype);
+  const auto sigma = flow::sigma(timesteps, context.timestep_dtype);
+  const auto noisy = flow::noisy_latents(latents, noise, sigma);
+
+  const auto velocity = context.mmdit.forward({.x = noisy,
+                                               .timesteps = timesteps,
+                                               .context = inputs.conditioning.context,
+                                               .pooled = inputs.conditioning.pooled,
+                                               .crop = draw_position_crop(context, inputs)},
+                                              context.runner);
+  const auto prediction = flow::model_prediction(noisy, sigma, velocity);
+  return flow::sample_losses(context.flow, prediction, latents,
+                             {.timesteps = timesteps,
+                              .weighting = flow::loss_weighting(context.flow, sigma),
+                              .mask = inputs.mask,
+                              .loss_weights = inputs.loss_weights})
+      .mean();
+}
+
+}  // namespace loraptor::train
