@@ -1,0 +1,42 @@
+// What --network_args says, checked.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace loraptor::network {
+
+/// Kinds of MMDiT layers that can have a rank of their own.
+enum class BlockLayerKind { context_attn, context_mlp, context_mod, x_attn, x_mlp, x_mod };
+inline constexpr size_t kBlockLayerKinds = 6;
+
+/// The six entries of emb_dims.
+inline constexpr size_t kEmbeddingKinds = 6;  // context, t, x, y, final modulation, final linear
+
+/// Field names are the keys' names.
+struct NetworkArgs {
+  std::array<std::optional<int64_t>, kBlockLayerKinds> block_dims;  // by BlockLayerKind; unset: base rank; 0: none
+  std::array<int64_t, kEmbeddingKinds> emb_dims{};                  // 0: none
+  std::optional<std::vector<int64_t>> train_block_indices;          // unset: all blocks
+  bool split_qkv = false;
+  bool train_t5xxl = false;
+  bool verbose = false;
+  double rank_dropout = 0;
+  double module_dropout = 0;
+  double loraplus_lr_ratio = 0;  // 0: no LoRA+
+  double loraplus_unet_lr_ratio = 0;
+  double loraplus_text_encoder_lr_ratio = 0;
+};
+
+/// Reads key=value items. Throws UsageError for an item without '=', an unknown key (naming the nearest known ones) or
+/// a value of the wrong form. `dropout`, `conv_dim` and `conv_alpha` are accepted with a warning that they do nothing.
+/// Ref: sd-scripts@48d368f networks/lora_sd3.py:create_network.
+NetworkArgs parse_network_args(const std::vector<std::string>& items);
+
+/// Reads block lists such as "0,1,4-5", "all", "none". Returns nullopt for "all". Throws UsageError.
+std::optional<std::vector<int64_t>> parse_block_indices(const std::string& text);
+
+}  // namespace loraptor::network
