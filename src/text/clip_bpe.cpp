@@ -17,9 +17,10 @@ namespace loraptor::text {
 namespace {
 
 /// The pattern of OpenAI's simple_tokenizer.py; \s is spelled out because PCRE2's also takes U+180E.
+/// U+0345 is no letter but its capital is: Python's caseless matching takes it for neither and drops it.
 constexpr std::string_view kSplitPattern =
     R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|)"
-    R"([^\t-\r\x20\x85\xA0\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}\p{L}\p{N}]+)";
+    R"([^\t-\r\x20\x85\xA0\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}\x{345}\p{L}\p{N}]+)";
 
 struct FreeCode {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }

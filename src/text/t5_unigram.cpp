@@ -15,6 +15,7 @@ namespace loraptor::text {
 namespace {
 
 constexpr int64_t kExtraIds = 100;
+constexpr std::string_view kNextLine = "\xC2\x85";  // U+0085
 
 class T5Tokenizer : public Tokenizer {
  public:
@@ -84,6 +85,8 @@ class T5Tokenizer : public Tokenizer {
   }
 
   void encode_plain(std::string_view text, std::vector<int64_t>& ids) const {
+    // SentencePiece drops trailing blanks too, but takes a next-line character for an unknown letter.
+    while (text.ends_with(kNextLine) || text.ends_with(' ')) text.remove_suffix(text.ends_with(' ') ? 1 : 2);
     if (text.empty()) return;
     std::vector<int> pieces;
     const auto status = pieces_.Encode(text, &pieces);

@@ -18,6 +18,7 @@ Ids encode(std::string_view text) { return test::tokenizers().t5->encode(text); 
 TEST(T5Unigram, EmptyTextIsTheEndToken) {
   EXPECT_EQ(encode(""), (Ids{1}));
   EXPECT_EQ(encode("  \n "), (Ids{1}));
+  EXPECT_EQ(encode("\u0085 "), (Ids{1}));
   const Tokens tokens = test::tokenizers().t5->tokenize("", 3);
   EXPECT_EQ(tokens.ids, (Ids{1, 0, 0}));
   EXPECT_EQ(tokens.mask, (Ids{1, 0, 0}));
