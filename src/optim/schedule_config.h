@@ -12,6 +12,8 @@ namespace loraptor::optim {
 struct StepsOrFraction {
   double value = 0;
   bool is_fraction = false;  // also decides how the metadata print it: 0 or 0.0
+
+  bool operator==(const StepsOrFraction&) const = default;
 };
 
 /// Field names are the flags' names without dashes.

@@ -3,22 +3,21 @@
 
 #include <algorithm>
 #include <cctype>
-#include <functional>
-#include <random>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/suggest.h"
 #include "network/network_args.h"
+#include "optim/keyword_args.h"
+#include "optim/lr_schedule.h"
+#include "optim/optimizer.h"
 
 namespace loraptor::train {
 namespace {
 
 constexpr int64_t kBucketGridPx = 32;  // the VAE divides by 8, the patches by 2, and the reference asks for twice that
-constexpr double kPolynomialEndRate = 1e-7;
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -67,29 +66,29 @@ class Checker {
   }
 
   void probability(const std::string& flag, double value) {
-    if (!(value >= 0 && value <= 1)) add(flag, fmt::format("value: got {}, expected a probability from 0 to 1.", value));
+    if (!(value >= 0 && value <= 1))
+      add(flag, fmt::format("value: got {}, expected a probability from 0 to 1.", value));
   }
 
   void positive(const std::string& flag, double value) {
     if (!(value > 0)) add(flag, fmt::format("value: got {}, expected a number above 0.", value));
   }
 
-  /// Items must be key=value; `exactly_one`: no second '='.
-  bool check_items(const std::string& flag, const std::vector<std::string>& items, bool exactly_one) {
-    bool all_good = true;
-    for (const std::string& item : items) {
-      const auto signs = std::count(item.begin(), item.end(), '=');
-      if (signs == 1 || (signs > 1 && !exactly_one)) continue;
-      add(flag, fmt::format("item: got '{}', expected key=value{}.", item, exactly_one ? " with one '='" : ""));
-      all_good = false;
+  /// Takes over what a lower tier finds wrong, in its own words.
+  template <class Check>
+  void ask(Check check) {
+    try {
+      check();
+    } catch (const UsageError& error) {
+      problems_.push_back(error.what());
     }
-    return all_good;
   }
 
   void check_model() {
     const models::ModelConfig& model = config_.model;
     if (!model.pretrained_model_name_or_path) {
-      add("pretrained_model_name_or_path", "model: got none, expected a .safetensors file of Stable Diffusion 3 or 3.5.");
+      add("pretrained_model_name_or_path",
+          "model: got none, expected a .safetensors file of Stable Diffusion 3 or 3.5.");
     }
     at_least("t5xxl_max_token_length", model.t5xxl_max_token_length, 1);
     probability("clip_l_dropout_rate", model.clip_l_dropout_rate);
@@ -120,8 +119,8 @@ class Checker {
       check_resolution(*data.resolution);
     }
     if (data.enable_bucket && data.bucket_reso_steps > 0 && data.bucket_reso_steps % kBucketGridPx != 0) {
-      add("bucket_reso_steps", fmt::format("value: got {}, expected a multiple of {}.", data.bucket_reso_steps,
-                                           kBucketGridPx));
+      add("bucket_reso_steps",
+          fmt::format("value: got {}, expected a multiple of {}.", data.bucket_reso_steps, kBucketGridPx));
     }
     if (config_.cache.cache_latents && (data.color_aug || data.random_crop)) {
       add("cache_latents", fmt::format("cache: got --{} with it, expected images that stay the same.",
@@ -131,7 +130,8 @@ class Checker {
                                data.caption_tag_dropout_rate > 0;
     if (config_.cache.cache_text_encoder_outputs && captions_vary) {
       add("cache_text_encoder_outputs", "cache: got captions that are changed at random, expected fixed ones.",
-          "remove --shuffle_caption, --caption_dropout_rate, --caption_tag_dropout_rate and --token_warmup_step, or the "
+          "remove --shuffle_caption, --caption_dropout_rate, --caption_tag_dropout_rate and --token_warmup_step, or "
+          "the "
           "cache");
     }
   }
@@ -187,13 +187,7 @@ class Checker {
       add("network_alpha", fmt::format("value: got {}, expected 0 or more.", network.network_alpha));
     }
     if (network.network_dropout) probability("network_dropout", *network.network_dropout);
-    if (check_items("network_args", network.network_args, false)) {
-      try {
-        network::parse_network_args(network.network_args);
-      } catch (const UsageError& error) {
-        problems_.push_back(error.what());
-      }
-    }
+    ask([&] { network::parse_network_args(network.network_args); });
     if (network.dim_from_weights && !network.network_weights) {
       add("dim_from_weights", "weights: got none, expected --network_weights.");
     }
@@ -207,8 +201,8 @@ class Checker {
     const network::NetworkConfig& network = config_.network;
     const optim::OptimizerConfig& optimizer = config_.optimizer;
     if (optimizer.text_encoder_lr.size() > 3) {
-      add("text_encoder_lr", fmt::format("rates: got {}, expected at most 3: CLIP-L, CLIP-G, T5.",
-                                         optimizer.text_encoder_lr.size()));
+      add("text_encoder_lr",
+          fmt::format("rates: got {}, expected at most 3: CLIP-L, CLIP-G, T5.", optimizer.text_encoder_lr.size()));
     }
     if (network.network_train_unet_only && network.network_train_text_encoder_only) {
       return add("network_train_unet_only",
@@ -229,67 +223,41 @@ class Checker {
 
   void check_optimizer() {
     const optim::OptimizerConfig& optimizer = config_.optimizer;
-    if (optimizer.use_8bit_adam || optimizer.use_lion_optimizer) {
-      add(optimizer.use_8bit_adam ? "use_8bit_adam" : "use_lion_optimizer",
-          "optimizer: got another choice with it, expected one of --use_8bit_adam, --use_lion_optimizer and "
-          "--optimizer_type.");
+    ask([&] { optim::optimizer_traits(optimizer); });
+    ask([&] { optim::KeywordArgs(optimizer.optimizer_args, "--optimizer_args"); });
+    const bool is_adafactor = lower(optimizer.optimizer_type) == "adafactor";
+    if (optimizer.fused_backward_pass && (!is_adafactor || config_.loop.gradient_accumulation_steps > 1)) {
+      add("fused_backward_pass", "optimizer: got another setup, expected Adafactor without gradient accumulation.",
+          "remove the flag");
     }
-    check_items("optimizer_args", optimizer.optimizer_args, true);
-    const std::vector<std::string> names{"AdamW", "AdamW8bit"};
-    const std::string type = optimizer.optimizer_type.empty() ? "AdamW" : optimizer.optimizer_type;
-    const auto is_type = [&](const std::string& name) { return lower(name) == lower(type); };
-    if (std::none_of(names.begin(), names.end(), is_type)) {
-      add("optimizer_type", fmt::format("name: got '{}', expected one of {}.", type, fmt::join(names, ", ")));
-    }
-    if (optimizer.fused_backward_pass &&
-        (lower(type) != "adafactor" || config_.loop.gradient_accumulation_steps > 1)) {
-      add("fused_backward_pass",
-          "optimizer: got another setup, expected Adafactor without gradient accumulation.", "remove the flag");
+    if (!(optimizer.max_grad_norm >= 0)) {
+      add("max_grad_norm", fmt::format("value: got {}, expected 0 or more.", optimizer.max_grad_norm));
     }
   }
 
   void check_schedule() {
     const optim::ScheduleConfig& schedule = config_.schedule;
-    check_items("lr_scheduler_args", schedule.lr_scheduler_args, true);
     at_least("lr_scheduler_num_cycles", schedule.lr_scheduler_num_cycles, 1);
     for (const auto& [flag, length] : {std::pair("lr_warmup_steps", schedule.lr_warmup_steps),
                                        std::pair("lr_decay_steps", schedule.lr_decay_steps)}) {
       if (!(length.value >= 0) || (length.is_fraction && length.value > 1)) {
-        add(flag, fmt::format("value: got {}, expected a number of steps or a fraction from 0 to 1.", length.value));
+        return add(flag,
+                   fmt::format("value: got {}, expected a number of steps or a fraction from 0 to 1.", length.value));
       }
     }
-    const bool has_warmup = schedule.lr_warmup_steps.value != 0;
-    if (!schedule.lr_scheduler_type.empty()) {
-      if (has_warmup) add("lr_warmup_steps", "warm-up: got one, expected none with --lr_scheduler_type.");
-      return;
-    }
-    check_schedule_name(lower(schedule.lr_scheduler), has_warmup);
+    if (has_own_schedule()) return;
+    const optim::ScheduleRun run{.max_train_steps = std::max<int64_t>(1, config_.loop.max_train_steps),
+                                 .learning_rate = config_.optimizer.learning_rate};
+    ask([&] { optim::create_lr_schedule(schedule, run); });
   }
 
-  void check_schedule_name(const std::string& name, bool has_warmup) {
-    const optim::ScheduleConfig& schedule = config_.schedule;
-    static const std::vector<std::string> kNames{
-        "constant",     "constant_with_warmup", "linear",              "cosine",             "cosine_with_restarts",
-        "polynomial",   "inverse_sqrt",         "cosine_with_min_lr", "warmup_stable_decay", "piecewise_constant"};
-    if (name.rfind("adafactor", 0) == 0) {
-      add("lr_scheduler", "schedule: got adafactor, expected it only with the Adafactor optimizer.");
-    } else if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) {
-      const std::string hint = did_you_mean(name, kNames);
-      add("lr_scheduler", fmt::format("name: got '{}', expected one of {}.", schedule.lr_scheduler,
-                                      fmt::join(kNames, ", ")), hint);
-    }
-    if (name == "constant" && has_warmup) {
-      add("lr_warmup_steps", "warm-up: got one, expected none with --lr_scheduler constant.",
-          "use --lr_scheduler constant_with_warmup");
-    }
-    const std::vector<std::string>& args = schedule.lr_scheduler_args;
-    if (name == "cosine_with_min_lr" && !schedule.lr_scheduler_min_lr_ratio && !item_value(args, "min_lr") &&
-        !item_value(args, "min_lr_rate")) {
-      add("lr_scheduler_min_lr_ratio", "floor: got none, expected one with --lr_scheduler cosine_with_min_lr.");
-    }
-    if (name == "polynomial" && !item_value(args, "lr_end") && config_.optimizer.learning_rate <= kPolynomialEndRate) {
-      add("learning_rate", fmt::format("rate: got {}, expected more than the end rate {} of --lr_scheduler polynomial.",
-                                       config_.optimizer.learning_rate, kPolynomialEndRate));
+  /// Such optimizers do not look at the schedule options; of an unknown optimizer that cannot be said.
+  bool has_own_schedule() const {
+    try {
+      const optim::OptimizerTraits traits = optim::optimizer_traits(config_.optimizer);
+      return traits.own_schedule || traits.schedule_free;
+    } catch (const UsageError&) {
+      return false;
     }
   }
 

@@ -1,0 +1,48 @@
+// `loraptor train`: from the command line to a training run.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/config_build.h"
+#include "cli/config_file.h"
+#include "cli/help.h"
+#include "cli/option_parse.h"
+#include "train/session.h"
+
+namespace loraptor::cli {
+namespace {
+
+log::LogConfig log_config(const train::LoggingConfig& logging) {
+  const std::string level = logging.console_log_level.value_or("INFO");
+  log::LogConfig config;
+  if (level == "DEBUG") config.level = log::Level::debug;
+  if (level == "WARNING") config.level = log::Level::warning;
+  if (level == "ERROR" || level == "CRITICAL") config.level = log::Level::error;
+  if (logging.console_log_file) config.file = *logging.console_log_file;
+  config.simple = logging.console_log_simple;
+  return config;
+}
+
+}  // namespace
+
+int run_train(const Words& words) {
+  const ParsedWords parsed = parse_words(words);
+  if (parsed.wants_help) {
+    fmt::print("{}", help_text());
+    return 0;
+  }
+  const auto file = parsed.options.find("config_file");
+  if (file != parsed.options.end() && parsed.options.count("output_config") != 0) {
+    write_config_file(config_file_path(std::get<std::string>(file->second.value)), parsed.options);
+    return 0;
+  }
+  const BuiltConfig built = build_config(parsed.options);
+  log::configure(log_config(built.config.logging));
+  log::info("Settings that are not defaults:\n{}", settings_text(built.config));
+  for (const std::string& warning : built.warnings) log::warn("{}", warning);
+  train::run_training(built.config);
+  return 0;
+}
+
+}  // namespace loraptor::cli

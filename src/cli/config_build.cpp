@@ -1,0 +1,100 @@
+// The one place where options become settings.
+#include "cli/config_build.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "cli/config_file.h"
+#include "cli/option_table.h"
+#include "cli/option_value.h"
+#include "train/train_config_check.h"
+
+namespace loraptor::cli {
+namespace {
+
+/// Notes what stands against `given`, a value other than the default.
+void judge(const Option& option, const Given& given, std::vector<std::string>& warnings,
+           std::vector<std::string>& problems) {
+  if (given.value == option.default_value) return;
+  switch (option.status) {
+    case Status::works: break;
+    case Status::not_yet:
+      problems.push_back(
+          fmt::format("[--{}] option: got it, expected an option of this version, which cannot do it yet."
+                      "\nHint: {}.",
+                      option.name, option.note));
+      break;
+    case Status::refused:
+      problems.push_back(
+          fmt::format("[--{}] option: got it, expected a run without it.\nHint: {}.", option.name, option.note));
+      break;
+    case Status::no_effect:
+      if (!option.is_silent) warnings.push_back(fmt::format("--{} has no effect: {}.", option.name, option.note));
+      break;
+  }
+}
+
+void set_recorded(const GivenOptions& given, TrainConfig& config) {
+  for (const Option& option : all_options()) {
+    if (option.metadata_name.empty()) continue;
+    const auto found = given.find(option.name);
+    config.recorded[option.metadata_name] =
+        python_text(found == given.end() ? option.default_value : found->second.value);
+  }
+}
+
+}  // namespace
+
+BuiltConfig build_config(const GivenOptions& command_line) {
+  BuiltConfig built;
+  GivenOptions given;
+  if (const auto file = command_line.find("config_file"); file != command_line.end()) {
+    ConfigFile read = read_config_file(config_file_path(std::get<std::string>(file->second.value)));
+    given = std::move(read.options);
+    built.warnings = std::move(read.warnings);
+    built.config.model_spec.other = std::move(read.other_metadata);
+  }
+  for (const auto& [name, value] : command_line) given[name] = value;
+
+  std::vector<std::string> problems;
+  for (const Option& option : all_options()) {
+    const auto found = given.find(option.name);
+    if (found == given.end()) continue;
+    judge(option, found->second, built.warnings, problems);
+    store(option, found->second.value, built.config);
+    if (found->second.value != option.default_value) built.config.origins[option.name] = found->second.origin;
+  }
+  if (const auto alpha = given.find("network_alpha"); alpha != given.end()) {
+    built.config.network.network_alpha_is_integer = std::holds_alternative<int64_t>(alpha->second.value);
+  }
+  set_recorded(given, built.config);
+  for (std::string& warning : train::apply_implied_settings(built.config)) built.warnings.push_back(std::move(warning));
+  for (std::string& problem : train::find_problems(built.config)) problems.push_back(std::move(problem));
+  if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
+  return built;
+}
+
+std::string settings_text(const TrainConfig& config) {
+  TrainConfig settings = config;
+  std::vector<std::pair<const Option*, std::string>> rows;
+  size_t width = 0;
+  for (const Option& option : all_options()) {
+    if (option.is_secret || option.status == Status::no_effect ||
+        std::holds_alternative<std::monostate>(option.field)) {
+      continue;
+    }
+    if (settings.origins.count(option.name) == 0) continue;
+    rows.emplace_back(&option, python_text(load(option, settings)));
+    width = std::max(width, option.name.size());
+  }
+  std::string text;
+  for (const auto& [option, value] : rows) {
+    text += fmt::format("  {:<{}}  {}  ({})\n", option->name, width, value, settings.origins.at(option->name));
+  }
+  return text;
+}
+
+}  // namespace loraptor::cli

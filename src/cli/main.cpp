@@ -1,0 +1,55 @@
+// The program: runs a command and turns errors into messages and exit statuses.
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/help.h"
+
+namespace {
+
+enum ExitStatus { kUsage = 2, kFile = 3, kRun = 4 };
+
+void print_error(const std::string& message) { fmt::print(stderr, "error: {}\n", message); }
+
+void print_out_of_memory(const std::string& message) {
+  print_error(message);
+  fmt::print(stderr,
+             "Hint: these save memory: --gradient_checkpointing, --cache_latents, --cache_text_encoder_outputs, "
+             "--mixed_precision bf16, --train_batch_size 1 with --gradient_accumulation_steps, a smaller "
+             "--resolution.\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace loraptor;
+  try {
+    return cli::run_command(cli::Words(argv + 1, argv + argc));
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "{}", cli::usage_text());
+    print_error(error.what());
+    return kUsage;
+  } catch (const FileError& error) {
+    print_error(error.what());
+    return kFile;
+  } catch (const RunError& error) {
+    print_error(error.what());
+  } catch (const c10::OutOfMemoryError& error) {
+    print_out_of_memory(error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    const bool is_out_of_memory = message.find("not enough memory") != std::string::npos;
+    is_out_of_memory ? print_out_of_memory(message) : print_error(message);
+  } catch (const std::bad_alloc&) {
+    print_out_of_memory("Host memory: got less than the run needs.");
+  } catch (const std::exception& error) {
+    print_error(error.what());
+  }
+  return kRun;
+}

@@ -1,0 +1,28 @@
+// Options of the caches.
+#include "cli/option_table.h"
+
+namespace loraptor::cli {
+
+std::vector<Option> caching_options() {
+  return group(
+      "Caches of latents and text outputs",
+      {
+          option("--cache_text_encoder_outputs", FIELD(cache.cache_text_encoder_outputs),
+                 "Encode each caption once before training and keep the results in memory."),
+          option("--cache_text_encoder_outputs_to_disk", FIELD(cache.cache_text_encoder_outputs_to_disk),
+                 "Keep them in <stem>_sd3_te.npz beside the images.")
+              .not_yet("use --cache_text_encoder_outputs"),
+          option("--text_encoder_batch_size", FIELD(cache.text_encoder_batch_size),
+                 "Captions encoded at a time; default: the training batch size."),
+          option("--cache_latents", FIELD(cache.cache_latents),
+                 "Encode each image once before training and keep the latents in memory."),
+          option("--cache_latents_to_disk", FIELD(cache.cache_latents_to_disk),
+                 "Keep them in <stem>_<width>x<height>_sd3.npz beside the images.")
+              .not_yet("use --cache_latents"),
+          option("--vae_batch_size", FIELD(cache.vae_batch_size), "Images encoded by the VAE at a time."),
+          option("--skip_cache_check", FIELD(cache.skip_cache_check), "Trust cache files without opening them.")
+              .no_effect("this version keeps its caches in memory"),
+      });
+}
+
+}  // namespace loraptor::cli

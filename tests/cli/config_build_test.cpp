@@ -1,0 +1,185 @@
+// From words to settings: precedence, options without effect, refusals and conflicts.
+#include "cli/config_build.h"
+
+#include <gtest/gtest.h>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "support/temp_folder.h"
+#include "train/train_config_check.h"
+
+namespace loraptor::cli {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+const Strings kMinimum{
+    "--pretrained_model_name_or_path", "m.safetensors", "--dataset_config", "d.toml", "--output_dir", "o"};
+
+BuiltConfig build(const Strings& more, Strings words = kMinimum) {
+  words.insert(words.end(), more.begin(), more.end());
+  return build_config(parse_words(words).options);
+}
+
+/// What building says against `more` on top of the minimum.
+std::string problem(const Strings& more, const Strings& minimum = kMinimum) {
+  try {
+    build(more, minimum);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "no problem";
+}
+
+void expect_problem(const Strings& more, const std::string& where) {
+  const std::string text = problem(more);
+  EXPECT_EQ(text.rfind("[--" + where + "]", 0), 0u) << text;
+  EXPECT_EQ(text.find("\n["), std::string::npos) << "more than one problem: " << text;
+}
+
+TEST(OptionsConfig, defaults_are_those_of_the_structs) {
+  const TrainConfig config = build({}).config;
+  EXPECT_EQ(config.optimizer.learning_rate, 2e-6);
+  EXPECT_EQ(config.model.pretrained_model_name_or_path, "m.safetensors");
+  EXPECT_TRUE(config.network.network_alpha_is_integer);
+  EXPECT_TRUE(config.loop.seed.has_value());
+  EXPECT_EQ(config.recorded.at("noise_offset"), "None");
+  EXPECT_EQ(config.recorded.at("multires_noise_discount"), "0.3");
+  EXPECT_EQ(config.recorded.at("debiased_estimation"), "False");
+}
+
+TEST(OptionsConfig, the_command_line_wins_over_the_file) {
+  test::TempFolder folder;
+  write_file(folder / "run.toml",
+             "network_dim = 8\nnetwork_alpha = 4\ncache_latents = true\nnetwork_args = [\"verbose=True\"]\n");
+  const TrainConfig config =
+      build({"--config_file", folder / "run", "--network_di", "16", "--network_args", "split_qkv=True"}).config;
+  EXPECT_EQ(config.network.network_dim, 16);
+  EXPECT_EQ(config.network.network_alpha, 4);
+  EXPECT_TRUE(config.network.network_alpha_is_integer);
+  EXPECT_TRUE(config.cache.cache_latents);
+  EXPECT_EQ(config.network.network_args, Strings{"split_qkv=True"});
+  EXPECT_EQ(config.origins.at("network_dim"), "command line");
+  EXPECT_EQ(config.origins.at("network_alpha"), "run.toml");
+  EXPECT_NE(settings_text(config).find("network_alpha"), std::string::npos);
+}
+
+TEST(OptionsConfig, a_typed_alpha_is_no_integer) {
+  EXPECT_FALSE(build({"--network_alpha", "1"}).config.network.network_alpha_is_integer);
+}
+
+TEST(OptionsConfig, options_without_effect_warn_once_and_are_recorded) {
+  const BuiltConfig built = build({"--v2", "--noise_offset", "0.1", "--sdpa", "--xformers"});
+  EXPECT_EQ(built.warnings.size(), 2u);
+  EXPECT_EQ(built.config.recorded.at("v2"), "True");
+  EXPECT_EQ(built.config.recorded.at("noise_offset"), "0.1");
+}
+
+TEST(OptionsConfig, the_command_of_the_guide_works) {
+  const BuiltConfig built =
+      build({"--clip_l=a", "--clip_g=b", "--t5xxl=c", "--output_name=my_sd3_lora", "--save_model_as=safetensors",
+             "--network_module=networks.lora", "--network_dim=16", "--network_alpha=1", "--learning_rate=1e-4",
+             "--optimizer_type=AdamW8bit", "--lr_scheduler=constant", "--sdpa", "--max_train_epochs=10",
+             "--save_every_n_epochs=1", "--mixed_precision=fp16", "--gradient_checkpointing",
+             "--weighting_scheme=sigma_sqrt", "--blocks_to_swap=32"});
+  EXPECT_EQ(built.config.loop.max_train_epochs, 10);
+}
+
+TEST(OptionsConfig, what_is_refused_or_not_there_yet_stops_unless_it_is_the_default) {
+  expect_problem({"--torch_compile"}, "torch_compile");
+  expect_problem({"--in_json", "x"}, "in_json");
+  EXPECT_EQ(problem({"--keep_tokens", "0", "--caption_dropout_rate", "0"}), "no problem");
+}
+
+TEST(OptionsConfig, all_problems_are_reported_together) {
+  const std::string text = problem({"--deepspeed", "--in_json", "x"}, {"--mixed_precision", "no"});
+  for (const char* part : {"[--deepspeed]", "[--in_json]", "[--pretrained_model_name_or_path]", "[--dataset_config]",
+                           "[--resolution]", "[--output_dir]"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  }
+}
+
+TEST(OptionsConflict, each_combination_has_its_error) {
+  expect_problem({"--network_module", "lycoris.kohya"}, "network_module");
+  expect_problem({"--adaptive_noise_scale", "0.1"}, "adaptive_noise_scale");
+  expect_problem({"--scale_v_pred_loss_like_noise_pred"}, "scale_v_pred_loss_like_noise_pred");
+  expect_problem({"--v_pred_like_loss", "0.1", "--v_parameterization"}, "v_pred_like_loss");
+  expect_problem({"--cache_text_encoder_outputs", "--network_args", "train_t5xxl=True"}, "cache_text_encoder_outputs");
+  expect_problem({"--log_with", "tensorboard"}, "logging_dir");
+  expect_problem({"--log_with", "wandb", "--logging_dir", "x"}, "log_with");
+  expect_problem({"--use_8bit_adam", "--optimizer_type", "AdamW"}, "use_8bit_adam");
+  expect_problem({"--use_8bit_adam", "--use_lion_optimizer"}, "use_8bit_adam");
+  expect_problem({"--fused_backward_pass"}, "fused_backward_pass");
+  expect_problem({"--optimizer_args", "a"}, "optimizer_args");
+  expect_problem({"--lr_scheduler_args", "a=b=c"}, "lr_scheduler_args");
+  expect_problem({"--network_args", "a"}, "network_args");
+  expect_problem({"--optimizer_type", "Adamm"}, "optimizer_type");
+  expect_problem({"--lr_scheduler", "cosin"}, "lr_scheduler");
+  expect_problem({"--lr_warmup_steps", "10"}, "lr_warmup_steps");
+  expect_problem({"--lr_scheduler", "adafactor"}, "lr_scheduler");
+  expect_problem({"--lr_scheduler", "cosine_with_min_lr"}, "lr_scheduler");
+  expect_problem({"--lr_scheduler", "reduce_lr_on_plateau"}, "lr_scheduler");
+  expect_problem({"--lr_scheduler", "polynomial", "--learning_rate", "1e-7"}, "lr_scheduler_args lr_end");
+  expect_problem({"--loss_type", "huber"}, "huber_schedule");
+  expect_problem({"--weighted_captions"}, "weighted_captions");
+  expect_problem({"--sample_every_n_steps", "10"}, "sample_prompts");
+  expect_problem({"--sample_at_first"}, "sample_prompts");
+  expect_problem({"--dim_from_weights"}, "dim_from_weights");
+  expect_problem({"--network_train_unet_only", "--network_train_text_encoder_only"}, "network_train_unet_only");
+  expect_problem({"--learning_rate", "0"}, "learning_rate");
+  expect_problem({"--network_train_unet_only", "--unet_lr", "0"}, "learning_rate");
+  expect_problem({"--save_model_as", "ckpt"}, "save_model_as");
+  expect_problem({"--min_timestep", "500", "--max_timestep", "400"}, "min_timestep");
+  expect_problem({"--gradient_accumulation_steps", "0"}, "gradient_accumulation_steps");
+}
+
+TEST(OptionsConflict, of_image_folders_given_by_flags) {
+  const auto folder_problem = [](const Strings& more) {
+    return problem(more, {"--pretrained_model_name_or_path", "m", "--output_dir", "o", "--train_data_dir", "d"});
+  };
+  const auto expect = [&](const Strings& more, const std::string& where) {
+    const std::string text = folder_problem(more);
+    EXPECT_EQ(text.rfind("[--" + where + "]", 0), 0u) << text;
+  };
+  expect({}, "resolution");
+  expect({"--resolution", "10x10"}, "resolution");
+  expect({"--resolution", "1024,"}, "resolution");
+  expect({"--resolution", "1024", "--enable_bucket", "--bucket_reso_steps", "48"}, "bucket_reso_steps");
+  expect({"--resolution", "512,768", "--enable_bucket", "--min_bucket_reso", "640"}, "min_bucket_reso");
+  expect({"--resolution", "512,768", "--enable_bucket", "--max_bucket_reso", "640"}, "max_bucket_reso");
+  EXPECT_EQ(folder_problem({"--resolution", "512,768", "--enable_bucket"}), "no problem");
+}
+
+/// Conflicts of options that this version refuses anyway are seen in the settings themselves.
+TEST(OptionsConflict, of_precision_and_memory) {
+  TrainConfig config = build({}).config;
+  config.memory.full_fp16 = config.memory.full_bf16 = config.memory.fp8_base = true;
+  config.memory.cpu_offload_checkpointing = true;
+  config.memory.blocks_to_swap = 2;
+  config.loop.initial_step = 1600;
+  EXPECT_EQ(train::find_problems(config).size(), 5u);
+  EXPECT_THROW(train::check_train_config(config), UsageError);
+}
+
+TEST(OptionsImplied, settings_follow_from_others) {
+  TrainConfig config;
+  config.cache.cache_latents_to_disk = config.cache.cache_text_encoder_outputs_to_disk = true;
+  config.memory.fp8_base_unet = true;
+  config.data.caption_extention = ".txt";
+  config.data.dataset_config = "d.toml";
+  config.data.train_data_dir = "d";
+  config.optimizer.use_lion_optimizer = true;
+  config.sample.sample_every_n_steps = 0;
+  const auto warnings = train::apply_implied_settings(config);
+  EXPECT_TRUE(config.cache.cache_latents && config.cache.cache_text_encoder_outputs && config.memory.fp8_base);
+  EXPECT_EQ(config.data.caption_extension, ".txt");
+  EXPECT_FALSE(config.data.train_data_dir || config.sample.sample_every_n_steps);
+  EXPECT_EQ(config.optimizer.optimizer_type, "Lion");
+  EXPECT_EQ(warnings.size(), 4u);
+  const auto seed = config.loop.seed;
+  EXPECT_TRUE(train::apply_implied_settings(config).empty());
+  EXPECT_EQ(config.loop.seed, seed);
+}
+
+}  // namespace
+}  // namespace loraptor::cli
