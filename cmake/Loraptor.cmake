@@ -49,6 +49,13 @@ function(loraptor_library folder)
   endif()
 endfunction()
 
+# loraptor_hot_files(FILE ...): files of the current folder with hot loops. They go without the precompiled header, which
+# has other optimisation flags.
+function(loraptor_hot_files)
+  set_source_files_properties(${ARGN} PROPERTIES
+    SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>")
+endfunction()
+
 # loraptor_test(FOLDER SOURCES ... LINKS ... [LABELS unit golden ...])
 # makes the GoogleTest program test_<FOLDER>. One ctest entry per label: label `golden` runs the suites named Golden*,
 # `format` Format*, `resume` Resume* and so on; `unit` runs everything else.
@@ -82,6 +89,7 @@ function(loraptor_test folder)
       ENVIRONMENT "LORAPTOR_GOLDEN_LOG=${CMAKE_BINARY_DIR}/golden_read;LORAPTOR_PROGRAM=${CMAKE_BINARY_DIR}/loraptor")
     if(label STREQUAL "golden")
       set_tests_properties(${folder}.${label} PROPERTIES FIXTURES_REQUIRED golden_log)
+      set(LORAPTOR_GOLDEN_TESTS ${LORAPTOR_GOLDEN_TESTS} ${folder}.${label} CACHE INTERNAL "")
     endif()
   endforeach()
 endfunction()

@@ -1,5 +1,7 @@
 #include "train/metadata.h"
 
+#include <fmt/ranges.h>
+
 #include <filesystem>
 
 #include "base/hash.h"

@@ -1,5 +1,7 @@
 #include "train/replay.h"
 
+#include <fmt/ranges.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"

@@ -1,0 +1,63 @@
+// Who watches a run: progress line, log files, report page. The loop tells them what happened and never names them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "io/image.h"
+#include "report/metric.h"
+#include "train/train_state.h"
+
+namespace loraptor::train {
+
+/// One generated image, already written.
+struct SampledImage {
+  std::filesystem::path path;
+  std::string prompt;
+  std::string moment;  // "e000001", "000100": as in the file name
+};
+
+class TrainObserver {
+ public:
+  virtual ~TrainObserver() = default;
+  virtual void start(const TrainState&) {}
+  virtual void epoch_start(int64_t /*epoch*/) {}
+  virtual void step(const report::StepRecord&) {}
+  virtual void epoch_end(int64_t /*epoch*/, double /*average loss*/) {}
+  virtual void sampled(int64_t /*step*/, const SampledImage&) {}
+  virtual void saved(const std::filesystem::path&) {}
+  virtual void end(const TrainState&) {}
+};
+
+/// Passes every event on to all members, in the order they were added.
+class Observers : public TrainObserver {
+ public:
+  void add(std::unique_ptr<TrainObserver> observer) { all_.push_back(std::move(observer)); }
+  void start(const TrainState& state) override {
+    for (auto& o : all_) o->start(state);
+  }
+  void epoch_start(int64_t epoch) override {
+    for (auto& o : all_) o->epoch_start(epoch);
+  }
+  void step(const report::StepRecord& record) override {
+    for (auto& o : all_) o->step(record);
+  }
+  void epoch_end(int64_t epoch, double average) override {
+    for (auto& o : all_) o->epoch_end(epoch, average);
+  }
+  void sampled(int64_t step, const SampledImage& image) override {
+    for (auto& o : all_) o->sampled(step, image);
+  }
+  void saved(const std::filesystem::path& path) override {
+    for (auto& o : all_) o->saved(path);
+  }
+  void end(const TrainState& state) override {
+    for (auto& o : all_) o->end(state);
+  }
+
+ private:
+  std::vector<std::unique_ptr<TrainObserver>> all_;
+};
+
+}  // namespace loraptor::train

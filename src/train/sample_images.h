@@ -1,0 +1,46 @@
+// Sample images during training: prompts, their conditioning, file names.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "memory/block_runner.h"
+#include "pipeline/generate.h"
+#include "tensor/rng.h"
+#include "train/observer.h"
+#include "train/train_config.h"
+
+namespace loraptor::train {
+
+struct SampleSetup {
+  const TrainConfig& config;
+  const models::MMDiT& mmdit;
+  const models::Vae& vae;
+  /// Outputs of the text encoders for a list of texts, without graph.
+  std::function<models::TextOutputs(const std::vector<std::string>& texts)> text;
+  /// The prompts read at the start; empty: the file is read anew each time (encoders that stay can encode new ones).
+  std::vector<pipeline::SamplePrompt> prompts;
+  tensor::CounterRng rng{0};  // seeds of prompts that have none: the same at every moment of a run
+  at::Device device = at::kCPU;
+};
+
+class SampleImages {
+ public:
+  explicit SampleImages(SampleSetup setup) : setup_(std::move(setup)) {}
+
+  /// Makes all images and writes them to <output_dir>/sample.
+  ///   moment   "e000001" or "000100": part of the file names
+  std::vector<SampledImage> generate(const std::string& moment);
+
+ private:
+  SampledImage generate_one(const pipeline::SamplePrompt& prompt, size_t number, const std::string& moment);
+  models::Conditioning conditioning(const std::string& text) const;
+
+  SampleSetup setup_;
+  memory::PlainRunner runner_;
+};
+
+/// The texts of prompts and negative prompts, for a cache.
+std::vector<std::string> prompt_texts(const std::vector<pipeline::SamplePrompt>& prompts);
+
+}  // namespace loraptor::train

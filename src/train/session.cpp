@@ -1,0 +1,360 @@
+#include "train/session.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <future>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "models/model_files.h"
+#include "network/network_merge.h"
+#include "pipeline/encode_text.h"
+#include "tensor/device.h"
+#include "train/metadata.h"
+#include "train/observers.h"
+#include "train/resume.h"
+#include "train/train_config_check.h"
+#include "train/trainer.h"
+
+namespace loraptor::train {
+namespace {
+
+using network::TargetModel;
+
+/// Objects of a run, built one after the other; a later one may refer to an earlier one.
+class Session {
+ public:
+  explicit Session(TrainConfig config) : config_(std::move(config)), precision_(make_precision(config_)) {}
+
+  void run() {
+    set_up_process();
+    open_data();
+    prepare_text();
+    prepare_latents();
+    prepare_mmdit();
+    build_network();
+    build_optimizer();
+    train();
+  }
+
+ private:
+  void set_up_process();
+  void open_data();
+  void prepare_text();
+  void cache_text();
+  void prepare_latents();
+  void prepare_mmdit();
+  void build_network();
+  void build_optimizer();
+  std::unique_ptr<SampleImages> make_samples();
+  std::shared_future<io::Metadata> start_metadata();
+  InputSources input_sources();
+  void train();
+
+  bool trains_text() const { return !config_.network.network_train_unet_only; }
+  bool trains_t5() const;
+  bool caches_text() const { return config_.cache.cache_text_encoder_outputs; }
+  bool wants_samples() const;
+  models::TextOutputs encode_text(const std::vector<std::string>& captions, bool with_grad);
+  models::LoadOptions load_options(at::ScalarType dtype) const { return {.dtype = dtype, .device = device_}; }
+  void add_targets(std::vector<network::TargetLinear>& targets);
+
+  TrainConfig config_;
+  Precision precision_;
+  TrainPlan plan_{};
+  at::Device device_ = at::kCPU;
+  uint64_t seed_ = 0;
+  double started_at_ = unix_time();
+  std::optional<TrainState> resumed_;
+
+  std::optional<data::Dataset> dataset_;
+  std::unique_ptr<Replay> replay_;
+  std::unique_ptr<tensor::DrawSource> counter_draws_;
+  tensor::DrawSource* draws_ = nullptr;
+
+  std::optional<models::ModelFiles> files_;
+  std::vector<pipeline::SamplePrompt> prompts_;
+  std::optional<pipeline::TextEncoding> text_;
+  std::optional<pipeline::TextCache> text_cache_;
+  int64_t clip_l_width_ = 0;
+  std::optional<models::Vae> vae_;
+  std::vector<pipeline::CachedLatents> latents_;
+  std::optional<models::MMDiT> mmdit_;
+  std::unique_ptr<memory::BlockRunner> runner_;
+
+  std::unique_ptr<network::Network> network_;
+  std::vector<optim::ParamGroup> groups_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
+  optim::LrSchedule schedule_;
+  std::optional<optim::GradScaler> scaler_;
+};
+
+bool Session::trains_t5() const {
+  const auto& args = config_.network.network_args;
+  return trains_text() && std::find(args.begin(), args.end(), "train_t5xxl=True") != args.end();
+}
+
+bool Session::wants_samples() const {
+  const auto& sample = config_.sample;
+  return sample.sample_prompts && (sample.sample_at_first || sample.sample_every_n_steps || sample.sample_every_n_epochs);
+}
+
+void Session::set_up_process() {
+  if (config_.loop.cpu_threads) at::set_num_threads(static_cast<int>(*config_.loop.cpu_threads));
+  tensor::set_matmul_precision(config_.memory.cpu_matmul == "highest" ? tensor::MatmulPrecision::highest
+                               : config_.memory.cpu_matmul == "fast"  ? tensor::MatmulPrecision::fast
+                                                                      : tensor::MatmulPrecision::automatic);
+  if (config_.memory.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
+  if (config_.loop.device == "cuda" && !at::hasCUDA()) {
+    throw UsageError(fmt::format("[--device] no GPU: got cuda, found {}.\nHint: --device cpu.", tensor::describe_device()));
+  }
+  device_ = config_.loop.device == "cpu" ? at::Device(at::kCPU) : tensor::default_device();
+  log::info("device: {}", config_.loop.device == "cpu" ? fmt::format("CPU, {} threads", at::get_num_threads())
+                                                      : tensor::describe_device());
+  if (config_.loop.resume) resumed_ = read_train_state(*config_.loop.resume);
+  seed_ = static_cast<uint64_t>(config_.loop.seed.value_or(0));
+  if (resumed_ && resumed_->seed != seed_) {
+    if (config_.origins.count("seed") != 0) {
+      log::warn("[--resume] the seed differs: got {}, the state was written with {}, which is used.", seed_, resumed_->seed);
+    }
+    seed_ = resumed_->seed;
+  }
+}
+
+void Session::open_data() {
+  files_ = models::ModelFiles::open(config_.model);
+  dataset_ = data::Dataset::build(config_.data, seed_);
+  plan_ = make_train_plan(config_, dataset_->batches_per_epoch());
+  dataset_->set_max_train_steps(plan_.max_steps);
+  log::info("{}", dataset_->report());
+  if (resumed_ && resumed_->step >= plan_.max_steps) {
+    throw UsageError(fmt::format("[--resume] nothing to do: got a state after step {}, expected one before the last step {}.\n"
+                                 "Hint: raise --max_train_steps or --max_train_epochs.",
+                                 resumed_->step, plan_.max_steps));
+  }
+  counter_draws_ = std::make_unique<tensor::CounterDraws>(seed_);
+  draws_ = counter_draws_.get();
+  if (config_.loop.replay_draws) {
+    replay_ = std::make_unique<Replay>(*config_.loop.replay_draws);
+    draws_ = replay_.get();
+  }
+  if (wants_samples()) prompts_ = pipeline::read_prompt_file(*config_.sample.sample_prompts);
+}
+
+/// Text encoders come and go before the MMDiT is read, unless they are needed in every step.
+void Session::prepare_text() {
+  const auto& model = config_.model;
+  const bool masks = !has_compat(config_, "masks") || caches_text();
+  text_.emplace(text::load_tokenizers(text::default_tokenizer_search({}, model.tokenizer_cache_dir.value_or(""))),
+                pipeline::TextEncodingOptions{.t5_length = model.t5xxl_max_token_length,
+                                              .mask_clip = model.apply_lg_attn_mask && masks,
+                                              .mask_t5 = model.apply_t5_attn_mask && masks});
+  text_->load_clip(*files_, load_options(precision_.compute));
+  text_->load_t5(*files_, {.dtype = precision_.t5, .device = model.t5xxl_device ? at::Device(*model.t5xxl_device) : device_});
+  clip_l_width_ = text_->clip_l().width();
+  if (!config_.network.base_weights.empty()) {
+    std::vector<network::TargetLinear> targets;
+    add_targets(targets);
+    // Before anything is encoded, so that cached outputs see the merged encoders.
+    network::merge_base_weights(config_.network, targets);
+  }
+  if (caches_text()) cache_text();
+}
+
+void Session::cache_text() {
+  std::vector<std::string> captions = prompt_texts(prompts_);
+  for (const auto& image : dataset_->images()) captions.push_back(image.caption);
+  text_cache_.emplace(precision_.compute);
+  const Stopwatch watch;
+  const auto encode = [&](const auto& batch) {
+    const at::NoGradGuard no_grad;
+    return text_->encode(batch, false);
+  };
+  StageProgress progress("captions encoded");
+  text_cache_->fill(captions, config_.cache.text_encoder_batch_size.value_or(config_.data.train_batch_size), encode,
+                    [&](int64_t done, int64_t total) { progress.update(done, total); });
+  log::info("{} captions encoded in {:.1f} s", text_cache_->size(), watch.seconds());
+  text_->release_t5();
+  if (!trains_text()) text_->release_clip();
+}
+
+void Session::prepare_latents() {
+  const bool caches = config_.cache.cache_latents;
+  vae_.emplace(files_->part(models::Part::vae, load_options(precision_.vae)));
+  if (!caches) return;
+  const Stopwatch watch;
+  StageProgress progress("images encoded");
+  latents_ = pipeline::cache_latents(*dataset_, *vae_, *draws_, config_.cache.vae_batch_size,
+                                     [&](int64_t done, int64_t total) { progress.update(done, total); });
+  log::info("{} images encoded in {:.1f} s", latents_.size(), watch.seconds());
+  if (!wants_samples()) vae_.reset();
+}
+
+void Session::prepare_mmdit() {
+  mmdit_.emplace(files_->part(models::Part::mmdit, load_options(precision_.compute)),
+                 models::MMDiTOptions{.attn2_compat = has_compat(config_, "attn2")});
+  log::info("model: SD3 {} with {} blocks of width {}", mmdit_->variant().type_name(), mmdit_->variant().depth,
+            mmdit_->variant().width);
+  if (config_.model.enable_scaled_pos_embed) {
+    std::vector<std::pair<int64_t, int64_t>> resolutions;
+    for (const auto& part : dataset_->parts()) {
+      resolutions.emplace_back(part.config.resolution->width, part.config.resolution->height);
+    }
+    mmdit_->use_scaled_positions(nn::ScaledPositions(resolutions, mmdit_->variant().width));
+  }
+  if (config_.memory.gradient_checkpointing) {
+    runner_ = std::make_unique<memory::CheckpointRunner>();
+  } else {
+    runner_ = std::make_unique<memory::PlainRunner>();
+  }
+}
+
+void Session::add_targets(std::vector<network::TargetLinear>& targets) {
+  const auto collect = [&](TargetModel model) {
+    return [&targets, model](const std::string& path, nn::Linear& layer) { targets.push_back({model, path, &layer}); };
+  };
+  if (text_->has_clip()) {
+    text_->clip_l().visit_linears(collect(TargetModel::clip_l));
+    text_->clip_g().visit_linears(collect(TargetModel::clip_g));
+  }
+  if (text_->has_t5()) text_->t5().visit_linears(collect(TargetModel::t5));
+  if (mmdit_) mmdit_->visit_linears(collect(TargetModel::mmdit));
+}
+
+void Session::build_network() {
+  std::vector<network::TargetLinear> targets;
+  add_targets(targets);
+  if (!config_.network.base_weights.empty()) {
+    std::vector<network::TargetLinear> mmdit_targets;
+    std::copy_if(targets.begin(), targets.end(), std::back_inserter(mmdit_targets),
+                 [](const auto& target) { return target.model == TargetModel::mmdit; });
+    network::merge_base_weights(config_.network, mmdit_targets);
+  }
+  network_ = network::create_network(config_.network, targets,
+                                     {.seed = seed_, .device = device_, .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
+  log::info("{}", network_->describe());
+  if (trains_text() && config_.memory.gradient_checkpointing) {
+    auto recompute = std::make_shared<memory::CheckpointRunner>();
+    if (text_->has_clip()) {
+      text_->clip_l().set_runner(recompute);
+      text_->clip_g().set_runner(recompute);
+    }
+    if (trains_t5() && text_->has_t5()) text_->t5().set_runner(recompute);
+  }
+}
+
+void Session::build_optimizer() {
+  const auto traits = optim::optimizer_traits(config_.optimizer);
+  groups_ = network_->param_groups({.learning_rate = config_.optimizer.learning_rate,
+                                    .mmdit_lr = config_.optimizer.unet_lr,
+                                    .text_encoder_lr = config_.optimizer.text_encoder_lr});
+  if (groups_.empty()) {
+    throw UsageError("[learning rates] nothing to train: all learning rates are 0.\nHint: set --learning_rate or --unet_lr.");
+  }
+  optimizer_ = optim::create_optimizer(config_.optimizer, groups_, seed_);
+  schedule_ = traits.own_schedule || traits.schedule_free
+                  ? optim::constant_lr_schedule()
+                  : optim::create_lr_schedule(config_.schedule, {.max_train_steps = plan_.max_steps,
+                                                                 .learning_rate = config_.optimizer.learning_rate});
+  scaler_.emplace(precision_.needs_loss_scaling && device_.is_cuda());
+  if (config_.loop.resume) restore(*config_.loop.resume, *network_, *optimizer_, *scaler_);
+}
+
+/// Cached where there is a cache; encoders that are trained run in every step.
+models::TextOutputs Session::encode_text(const std::vector<std::string>& captions, bool with_grad) {
+  if (text_cache_ && !text_->has_clip()) return text_cache_->get(captions);
+  const bool records = with_grad && trains_text();
+  const at::AutoGradMode mode(records);
+  auto outputs = text_->encode(captions, records);
+  if (text_cache_) outputs.t5_out = text_cache_->get(captions).t5_out.to(outputs.lg_out.device());
+  return outputs;
+}
+
+InputSources Session::input_sources() {
+  InputSources sources;
+  if (config_.cache.cache_latents) {
+    sources.latents = &latents_;
+  } else {
+    sources.vae = &*vae_;
+  }
+  sources.vae_batch_size = config_.cache.vae_batch_size;
+  sources.text = [this](const auto& captions) { return encode_text(captions, true); };
+  sources.text_uses_stored_captions = text_cache_.has_value();
+  sources.clip_l_width = clip_l_width_;
+  sources.replay = replay_.get();
+  sources.draws = draws_;
+  sources.rng = tensor::CounterRng(seed_);
+  sources.device = device_;
+  return sources;
+}
+
+std::unique_ptr<SampleImages> Session::make_samples() {
+  if (!wants_samples()) return nullptr;
+  return std::make_unique<SampleImages>(SampleSetup{
+      .config = config_,
+      .mmdit = *mmdit_,
+      .vae = *vae_,
+      .text = [this](const auto& texts) { return encode_text(texts, false); },
+      .prompts = text_cache_ ? prompts_ : std::vector<pipeline::SamplePrompt>(),
+      .rng = tensor::CounterRng(seed_),
+      .device = device_,
+  });
+}
+
+/// The hashes of full-size model files take seconds, and the first save is far away: they are made meanwhile.
+std::shared_future<io::Metadata> Session::start_metadata() {
+  RunFacts facts{.model_type = mmdit_->variant().type_name(),
+                 .optimizer_description = optimizer_->description(),
+                 .dataset = dataset_->dataset_metadata(),
+                 .seed = seed_,
+                 .session_id = static_cast<int64_t>(tensor::CounterRng(static_cast<uint64_t>(started_at_ * 1e6))
+                                                        .bits({tensor::Purpose::sample_seed, 0, 0}, 0)),
+                 .started_at = started_at_};
+  return std::async(std::launch::async, [this, facts] { return training_metadata(config_, plan_, facts); }).share();
+}
+
+void Session::train() {
+  EncodedInputs inputs(config_.model, *dataset_, input_sources());
+  const tensor::CounterRng rng(seed_);
+  const StepContext step{.flow = config_.flow,
+                         .mmdit = *mmdit_,
+                         .runner = *runner_,
+                         .draws = *draws_,
+                         .position_crop_rate = config_.model.pos_emb_random_crop_rate,
+                         .rng = rng,
+                         .timestep_dtype = has_compat(config_, "timesteps") ? precision_.compute : at::kFloat};
+  const auto samples = make_samples();
+  const CheckpointWriter checkpoints(config_, precision_, mmdit_->variant().type_name(), start_metadata());
+  auto observers = make_observers(config_, plan_);
+  TrainState state = resumed_.value_or(TrainState{});
+  state.seed = seed_;
+  Trainer(TrainerParts{.config = config_,
+                       .plan = plan_,
+                       .dataset = *dataset_,
+                       .replay = replay_.get(),
+                       .inputs = inputs,
+                       .step = step,
+                       .network = *network_,
+                       .groups = groups_,
+                       .optimizer = *optimizer_,
+                       .schedule = schedule_,
+                       .scaler = *scaler_,
+                       .checkpoints = checkpoints,
+                       .samples = samples.get(),
+                       .observers = *observers},
+          state)
+      .run();
+}
+
+}  // namespace
+
+void run_training(const TrainConfig& config) {
+  TrainConfig checked = config;
+  check_train_config(checked);
+  Session(std::move(checked)).run();
+}
+
+}  // namespace loraptor::train

@@ -1,0 +1,12 @@
+// Builds everything a training run needs from its settings, and runs it: the composition root.
+#pragma once
+
+#include "train/train_config.h"
+
+namespace loraptor::train {
+
+/// Trains as `config` says, from reading the files to the final LoRA.
+/// Throws UsageError, FileError or RunError.
+void run_training(const TrainConfig& config);
+
+}  // namespace loraptor::train

@@ -1,0 +1,76 @@
+// Files appear whole or not at all.
+#include "base/atomic_file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "support/temp_folder.h"
+
+namespace loraptor {
+namespace {
+
+size_t files_in(const std::filesystem::path& folder) {
+  return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder), {}));
+}
+
+TEST(AtomicFile, AppearsOnlyWhenCommitted) {
+  const test::TempFolder folder;
+  {
+    AtomicFile file(folder / "a.txt");
+    file.write("half");
+    EXPECT_FALSE(std::filesystem::exists(folder / "a.txt"));
+    file.write(" and half");
+    file.commit();
+  }
+  EXPECT_EQ(read_file(folder / "a.txt"), "half and half");
+  EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+TEST(AtomicFile, LeavesTheOldFileAndNoRestIfItIsNotCommitted) {
+  const test::TempFolder folder;
+  write_file(folder / "a.txt", "old");
+  {
+    AtomicFile file(folder / "a.txt");
+    file.write("new");
+  }
+  EXPECT_EQ(read_file(folder / "a.txt"), "old");
+  EXPECT_EQ(files_in(folder.path()), 1u);
+}
+
+TEST(AtomicFile, MakesMissingFolders) {
+  const test::TempFolder folder;
+  write_file(folder / "x/y/z.txt", "deep");
+  EXPECT_EQ(read_file(folder / "x/y/z.txt"), "deep");
+}
+
+TEST(AtomicFile, NamesTheFileThatCannotBeWritten) {
+  try {
+    write_file("/proc/no-such-folder/file", "text");
+    FAIL() << "expected FileError";
+  } catch (const FileError& e) {
+    EXPECT_NE(std::string(e.what()).find("/proc/no-such-folder/file"), std::string::npos) << e.what();
+  }
+}
+
+TEST(AtomicFile, SaysThatTheDiskIsFull) {
+  // /dev/full takes no bytes; the temporary file beside a final name cannot be placed there, so write to it directly.
+  const test::TempFolder folder;
+  std::filesystem::create_symlink("/dev/full", folder / ("a.txt.tmp-" + std::to_string(::getpid())));
+  write_file(folder / "b.txt", "kept");
+  AtomicFile file(folder / "a.txt");
+  EXPECT_THROW(file.write("bytes"), FileError);
+  EXPECT_EQ(read_file(folder / "b.txt"), "kept");
+}
+
+TEST(ReadFile, NamesTheMissingFile) {
+  try {
+    read_file("/no/such/file.txt");
+    FAIL() << "expected FileError";
+  } catch (const FileError& e) {
+    EXPECT_NE(std::string(e.what()).find("/no/such/file.txt"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace loraptor

@@ -1,0 +1,54 @@
+"""A run that was stopped and resumed equals the run that never stopped, bit for bit."""
+import pathlib
+import tempfile
+import unittest
+
+from support import make_checkpoint, photo_dataset, read_log, read_safetensors, run
+
+
+class ExactResume(unittest.TestCase):
+    def check(self, extra, steps, stop):
+        with tempfile.TemporaryDirectory() as scratch:
+            work = pathlib.Path(scratch)
+            common = make_checkpoint(work / "model") + photo_dataset(work / "data.toml", repeats=2) + [
+                "--network_module", "networks.lora_sd3", "--network_train_unet_only", "--learning_rate", "0.005",
+                "--max_train_steps", str(steps), "--seed", "5", "--cache_latents", "--cache_text_encoder_outputs",
+                "--output_name", "r", *extra]
+            run(common + ["--output_dir", work / "whole", "--log_json", work / "whole.jsonl",
+                          "--save_every_n_steps", str(stop), "--save_state"])
+            run(common + ["--output_dir", work / "rest", "--log_json", work / "rest.jsonl",
+                          "--save_every_n_steps", str(stop), "--save_state",
+                          "--resume", work / f"whole/r-step{stop:08d}-state"])
+            whole, rest = read_log(work / "whole.jsonl"), read_log(work / "rest.jsonl")
+            for line in whole + rest:
+                del line["seconds"]
+            self.assertEqual(whole[stop:], rest)
+            first = (work / "whole/r.safetensors").read_bytes()
+            self.assertNotEqual(first, b"")
+            want, got = read_safetensors(work / "whole/r.safetensors"), read_safetensors(work / "rest/r.safetensors")
+            self.assertEqual(set(want), set(got))
+            for name in want:
+                self.assertTrue((want[name] == got[name]).all(), name)
+            # The states at the end are the same too: optimizer, parameters, position.
+            want = read_safetensors(work / "whole/r-state/optimizer.safetensors")
+            got = read_safetensors(work / "rest/r-state/optimizer.safetensors")
+            for name in want:
+                self.assertTrue((want[name] == got[name]).all(), name)
+            later = sorted(p.name for p in (work / "rest").iterdir())
+            self.assertEqual([n for n in later if "step" in n],
+                             sorted(p.name for p in (work / "whole").iterdir()
+                                    if "step" in p.name and f"step{stop:08d}" not in p.name))
+
+    def test_in_the_middle_of_an_epoch(self):
+        self.check([], steps=12, stop=5)
+
+    def test_with_accumulation_schedule_and_dropout(self):
+        self.check(["--gradient_accumulation_steps", "3", "--lr_scheduler", "cosine", "--lr_warmup_steps", "2",
+                    "--network_dropout", "0.2", "--clip_l_dropout_rate", "0.3"], steps=9, stop=4)
+
+    def test_in_bfloat16_with_checkpointing(self):
+        self.check(["--mixed_precision", "bf16", "--gradient_checkpointing"], steps=6, stop=3)
+
+
+if __name__ == "__main__":
+    unittest.main()
