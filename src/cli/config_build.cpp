@@ -87,7 +87,9 @@ std::string settings_text(const TrainConfig& config) {
       continue;
     }
     if (settings.origins.count(option.name) == 0) continue;
-    rows.emplace_back(&option, python_text(load(option, settings)));
+    const Value value = load(option, settings);
+    if (value == option.default_value) continue;  // taken back by another setting
+    rows.emplace_back(&option, python_text(value));
     width = std::max(width, option.name.size());
   }
   std::string text;

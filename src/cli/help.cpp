@@ -88,16 +88,16 @@ std::string table_cell(std::string text) {
 }  // namespace
 
 std::string usage_text() {
-  return "usage: loraptor [train] --pretrained_model_name_or_path MODEL --dataset_config FILE --output_dir FOLDER "
+  return "usage: loraptor [train] --pretrained_model_name_or_path FILE --dataset_config FILE --output_dir DIR "
          "...\n       loraptor --help lists all options\n";
 }
 
 std::string help_text() {
   std::string out = usage_text();
   out +=
-      "\nTrains LoRA for Stable Diffusion 3 and 3.5. Options are those of sd-scripts' sd3_train_network.py; those\n"
-      "marked + are additions. A prefix of a name will do where it fits one option only. Other commands:\n"
-      "loraptor options prints all options as Markdown, loraptor --version the version.\n";
+      "\nTrains LoRA for Stable Diffusion 3 and 3.5. Options are those of sd-scripts' sd3_train_network.py;\n"
+      "those marked + are additions. A prefix of a name will do where it fits one option only.\n"
+      "Other commands: loraptor options (all options as Markdown), loraptor --version.\n";
   std::string heading;
   for (const Option& option : all_options()) {
     if (option.group != heading) out += fmt::format("\n{}\n", heading = option.group);
