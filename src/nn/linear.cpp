@@ -1,8 +1,47 @@
 #include "nn/linear.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
 #include "base/error.h"
 
 namespace loraptor::nn {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct GradientProduct : torch::CustomClassHolder {
+  explicit GradientProduct(std::function<at::Tensor(const at::Tensor&)> call) : call(std::move(call)) {}
+  std::function<at::Tensor(const at::Tensor&)> call;
+};
+
+// x W^T + bias whose graph holds the stored form of the weight, not a converted one.
+struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const WeightStorage* weight,
+                            const at::Tensor& bias) {
+    const auto product = c10::make_intrusive<GradientProduct>(weight->input_gradient());
+    ctx->saved_data["product"] = c10::IValue::make_capsule(product);
+    auto shape = x.sizes().vec();
+    shape.back() = weight->sizes()[0];
+    return weight->product(x.reshape({-1, x.size(-1)}), bias).view(shape);  // [..,in] -> [N,in] -> [..,out]
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const auto capsule = ctx->saved_data["product"].toCapsule();
+    const auto& g = gradients[0];
+    const auto dx = static_cast<const GradientProduct&>(*capsule).call(g.reshape({-1, g.size(-1)}));
+    auto shape = g.sizes().vec();
+    shape.back() = dx.size(1);
+    return {dx.view(shape), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor frozen_linear(const at::Tensor& x, const WeightStorage& weight, const at::Tensor& bias) {
+  if (weight.storage_dtype() == weight.compute_dtype()) return at::linear(x, weight.read(), bias);
+  return FrozenLinear::apply(x, &weight, bias);
+}
 
 Linear::Linear(at::Tensor weight, at::Tensor bias) : bias_(std::move(bias)) {
   LORAPTOR_ASSERT(weight.dim() == 2 || weight.dim() == 4);
@@ -10,12 +49,15 @@ Linear::Linear(at::Tensor weight, at::Tensor bias) : bias_(std::move(bias)) {
     kernel_shape_ = weight.sizes().slice(1).vec();
     weight = weight.flatten(1);  // [out,C,kh,kw] -> [out,C*kh*kw]
   }
-  weight_ = plain_weight(std::move(weight));
+  const auto compute = fast_compute_dtype(weight);
+  if (bias_.defined()) bias_ = bias_.to(compute);
+  weight_ =
+      compute == weight.scalar_type() ? plain_weight(std::move(weight)) : converted_weight(std::move(weight), compute);
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
   const auto input = x.to(weight_->compute_dtype());
-  return adapter_ ? adapter_->forward(input, *weight_, bias_) : at::linear(input, weight_->read(), bias_);
+  return adapter_ ? adapter_->forward(input, *weight_, bias_) : frozen_linear(input, *weight_, bias_);
 }
 
 }  // namespace loraptor::nn

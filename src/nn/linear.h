@@ -13,7 +13,11 @@
 
 namespace loraptor::nn {
 
-/// y = x W^T + b, computed in the dtype of the weight, plus the adapter's correction.
+/// x W^T + bias with a frozen weight. The graph keeps the stored form of the weight alive, never a converted copy.
+///   x   [..,in] in the compute dtype
+at::Tensor frozen_linear(const at::Tensor& x, const WeightStorage& weight, const at::Tensor& bias);
+
+/// y = x W^T + b plus the adapter's correction, computed in the dtype of the weight (or what fast_compute_dtype says).
 class Linear {
  public:
   Linear() = default;

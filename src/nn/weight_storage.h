@@ -8,7 +8,7 @@
 
 namespace loraptor::nn {
 
-/// One weight matrix [out,in] as it lies in memory.
+/// One weight matrix [out,in] as it lies in memory. None of its functions records a graph of the weight.
 class WeightStorage {
  public:
   virtual ~WeightStorage() = default;
@@ -22,9 +22,20 @@ class WeightStorage {
     return [weight = read()] { return weight; };
   }
 
+  /// x W^T + bias, without a graph.
+  ///   x      [N,in] in the compute dtype
+  ///   bias   [out] in the compute dtype, or undefined
+  virtual at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const { return at::linear(x, read(), bias); }
+
+  /// A function g [N,out] -> g W [N,in] for a backward pass. It keeps alive no more than the stored form.
+  virtual std::function<at::Tensor(const at::Tensor&)> input_gradient() const {
+    return [weight = read()](const at::Tensor& g) { return g.mm(weight); };
+  }
+
   /// Adds `delta` [out,in] float32, for merging. Rounds to the storage dtype.
   virtual void add(const at::Tensor& delta) = 0;
 
+  virtual at::ScalarType storage_dtype() const = 0;
   virtual at::ScalarType compute_dtype() const = 0;
   virtual at::IntArrayRef sizes() const = 0;
   virtual at::Device device() const = 0;
@@ -32,5 +43,12 @@ class WeightStorage {
 
 /// A weight stored in the dtype it is computed in.
 std::unique_ptr<WeightStorage> plain_weight(at::Tensor weight);
+
+/// A weight that is converted, a part at a time, whenever it is used.
+std::unique_ptr<WeightStorage> converted_weight(at::Tensor weight, at::ScalarType compute);
+
+/// The dtype in which products with such a weight are computed on its device: its own, but float32 for 16-bit weights
+/// on a CPU that cannot multiply that type in hardware, where it would be many times slower and less exact.
+at::ScalarType fast_compute_dtype(const at::Tensor& weight);
 
 }  // namespace loraptor::nn
