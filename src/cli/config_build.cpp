@@ -46,6 +46,18 @@ void set_recorded(const GivenOptions& given, TrainConfig& config) {
   }
 }
 
+/// The settings that are not defaults, as they are after what others imply; secrets are left out.
+std::vector<train::GivenSetting> given_settings(TrainConfig& config) {
+  std::vector<train::GivenSetting> given;
+  for (const Option& option : all_options()) {
+    const auto origin = config.origins.find(option.name);
+    const bool is_setting = !std::holds_alternative<std::monostate>(option.field) && option.status != Status::no_effect;
+    if (option.is_secret || !is_setting || origin == config.origins.end()) continue;
+    given.push_back({option.name, python_text(load(option, config)), origin->second});
+  }
+  return given;
+}
+
 }  // namespace
 
 BuiltConfig build_config(const GivenOptions& command_line) {
@@ -74,27 +86,16 @@ BuiltConfig build_config(const GivenOptions& command_line) {
   for (std::string& warning : train::apply_implied_settings(built.config)) built.warnings.push_back(std::move(warning));
   for (std::string& problem : train::find_problems(built.config)) problems.push_back(std::move(problem));
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
+  built.config.given = given_settings(built.config);
   return built;
 }
 
 std::string settings_text(const TrainConfig& config) {
-  TrainConfig settings = config;
-  std::vector<std::pair<const Option*, std::string>> rows;
   size_t width = 0;
-  for (const Option& option : all_options()) {
-    if (option.is_secret || option.status == Status::no_effect ||
-        std::holds_alternative<std::monostate>(option.field)) {
-      continue;
-    }
-    if (settings.origins.count(option.name) == 0) continue;
-    const Value value = load(option, settings);
-    if (value == option.default_value) continue;  // taken back by another setting
-    rows.emplace_back(&option, python_text(value));
-    width = std::max(width, option.name.size());
-  }
+  for (const auto& setting : config.given) width = std::max(width, setting.name.size());
   std::string text;
-  for (const auto& [option, value] : rows) {
-    text += fmt::format("  {:<{}}  {}  ({})\n", option->name, width, value, settings.origins.at(option->name));
+  for (const auto& setting : config.given) {
+    text += fmt::format("  {:<{}}  {}  ({})\n", setting.name, width, setting.value, setting.origin);
   }
   return text;
 }

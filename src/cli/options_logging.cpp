@@ -17,8 +17,7 @@ std::vector<Option> logging_options() {
               .not_yet("the settings are printed at the start and stand in the model's metadata"),
           option("--log_json", FIELD(logging.log_json), "File that gets each metric as a line of JSON.").addition(),
           option("--log_html", FIELD(logging.log_html), "File that gets a report page of the run.")
-              .addition()
-              .not_yet("use --log_json or --logging_dir"),
+              .addition(),
           option("--console_log_level", FIELD(logging.console_log_level),
                  "Lowest level that is printed; default: INFO.")
               .one_of({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}),

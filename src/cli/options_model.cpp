@@ -28,10 +28,8 @@ std::vector<Option> model_options() {
                  "Probability that the CLIP-L part of a sample's conditioning is replaced by zeros."),
           option("--clip_g_dropout_rate", FIELD(model.clip_g_dropout_rate), "The same for CLIP-G."),
           option("--t5_dropout_rate", FIELD(model.t5_dropout_rate), "The same for T5."),
-          option("--t5xxl_device", FIELD(model.t5xxl_device), "Device T5 runs on; default: that of the other models.")
-              .not_yet("T5 runs on the device of the other models; --cache_text_encoder_outputs frees its memory"),
-          option("--t5xxl_dtype", FIELD(model.t5xxl_dtype), "Type T5 runs in; default: the mixed-precision type.")
-              .not_yet("T5 runs in the type of --mixed_precision"),
+          option("--t5xxl_device", FIELD(model.t5xxl_device), "Device T5 runs on; default: that of the other models."),
+          option("--t5xxl_dtype", FIELD(model.t5xxl_dtype), "Type T5 runs in; default: the mixed-precision type."),
           option("--pos_emb_random_crop_rate", FIELD(model.pos_emb_random_crop_rate),
                  "Probability, per step, that the window of position embeddings is a random one (for SD3.5 Medium)."),
           option("--enable_scaled_pos_embed", FIELD(model.enable_scaled_pos_embed),

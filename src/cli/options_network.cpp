@@ -23,8 +23,7 @@ std::vector<Option> network_options() {
           option("--network_train_text_encoder_only", FIELD(network.network_train_text_encoder_only),
                  "Train only the text encoders."),
           option("--scale_weight_norms", FIELD(network.scale_weight_norms),
-                 "Upper limit of each LoRA pair's weight norm.")
-              .not_yet("lower --network_alpha or the learning rate"),
+                 "Upper limit of each LoRA pair's weight norm."),
           option("--base_weights", FIELD(network.base_weights), "LoRA files merged into the model before training."),
           option("--base_weights_multiplier", FIELD(network.base_weights_multiplier),
                  "Factor for each file of --base_weights; missing ones are 1."),

@@ -20,16 +20,14 @@ at::Device default_device() { return at::hasCUDA() ? at::Device(at::kCUDA, 0) : 
 
 std::string describe_device() {
   if (at::hasCUDA()) return "CUDA device 0";
-#ifdef LORAPTOR_WITH_CUDA
-  return fmt::format("CPU, {} threads (this build can use CUDA, but no NVIDIA driver was found)", at::get_num_threads());
-#else
-  return fmt::format("CPU, {} threads", at::get_num_threads());
-#endif
+  const char* why = built_with_cuda() ? " (this build can use CUDA, but no NVIDIA driver was found)" : "";
+  return fmt::format("CPU, {} threads{}", at::get_num_threads(), why);
 }
 
 void set_matmul_precision(MatmulPrecision precision) {
+  // With a GPU the same switch would turn TF32 on there, so it stays at its most exact.
   const bool use_onednn = precision == MatmulPrecision::fast ||
-                          (precision == MatmulPrecision::automatic && !cpu_has_amx());
+                          (precision == MatmulPrecision::automatic && !cpu_has_amx() && !at::hasCUDA());
   at::globalContext().setFloat32MatmulPrecision(use_onednn ? "medium" : "highest");
 }
 

@@ -10,6 +10,9 @@ namespace loraptor::tensor {
 /// "cuda" where this build and this machine can use a GPU, else "cpu".
 at::Device default_device();
 
+/// Whether this build links the CUDA half of LibTorch: with_cuda.cpp or no_cuda.cpp, chosen by CMake.
+bool built_with_cuda();
+
 /// One line for the log: what was found, or why there is no GPU.
 std::string describe_device();
 

@@ -58,7 +58,7 @@ io::Metadata model_spec(const TrainConfig& config, const std::string& model_type
                                : fmt::format("LoRA@{}", static_cast<int64_t>(saved_at));
   out["modelspec.resolution"] = resolution_text(config.data.resolution);
   out["modelspec.date"] = local_time_iso();
-  out["modelspec.prediction_type"] = config.recorded.count("v_parameterization") ? "v" : "epsilon";
+  out["modelspec.prediction_type"] = config.origins.count("v_parameterization") ? "v" : "epsilon";
   if (config.flow.min_timestep || config.flow.max_timestep) {
     out["modelspec.timestep_range"] =
         fmt::format("{},{}", config.flow.min_timestep.value_or(0), config.flow.max_timestep.value_or(1000));

@@ -1,11 +1,94 @@
 #include "train/observers.h"
 
+#include <fmt/format.h>
+
 #include "base/log.h"
+#include "report/html_report.h"
+#include "report/jsonl_log.h"
+#include "report/progress_bar.h"
+#include "report/tensorboard.h"
 
 namespace loraptor::train {
+namespace {
 
-std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan) {
-  return std::make_unique<Observers>();
+/// The reference's console: a line per epoch, and the progress line with the average loss.
+class ConsoleObserver : public TrainObserver {
+ public:
+  explicit ConsoleObserver(const TrainPlan& plan) : plan_(plan) {}
+  void start(const TrainState& state) override { bar_.emplace("steps", plan_.max_steps, state.step); }
+  void epoch_start(int64_t epoch) override { log::info("epoch {}/{}", epoch, plan_.epochs); }
+  void step(const report::StepRecord& record) override {
+    bar_->update(record.step, fmt::format("avr_loss={:.3g}", record.average));
+  }
+  void end(const TrainState&) override { bar_.reset(); }
+
+ private:
+  TrainPlan plan_;
+  std::optional<report::ProgressBar> bar_;
+};
+
+class JsonObserver : public TrainObserver {
+ public:
+  explicit JsonObserver(std::filesystem::path path) : path_(std::move(path)) {}
+  void start(const TrainState& state) override { log_.emplace(path_, state.step); }
+  void step(const report::StepRecord& record) override { log_->write(record); }
+
+ private:
+  std::filesystem::path path_;
+  std::optional<report::JsonlLog> log_;
+};
+
+class TensorBoardObserver : public TrainObserver {
+ public:
+  explicit TensorBoardObserver(const std::filesystem::path& folder) : log_(folder) {}
+  void step(const report::StepRecord& record) override { log_.step(record); }
+  void epoch_end(int64_t epoch, double average) override { log_.epoch(epoch, average); }
+
+ private:
+  report::TensorBoardLog log_;
+};
+
+class HtmlObserver : public TrainObserver {
+ public:
+  HtmlObserver(std::filesystem::path path, report::ReportSettings settings)
+      : path_(std::move(path)), settings_(std::move(settings)) {}
+  void start(const TrainState& state) override {
+    settings_.first_step = state.step;
+    page_.emplace(path_, settings_);
+  }
+  void step(const report::StepRecord& record) override { page_->step(record); }
+  void sampled(int64_t step, const SampledImage& image) override {
+    page_->sample({.prompt = image.prompt, .moment = image.moment, .step = step, .image = image.path});
+  }
+  void saved(const std::filesystem::path& path) override { page_->saved(path); }
+  void end(const TrainState&) override { page_->finish(); }
+
+ private:
+  std::filesystem::path path_;
+  report::ReportSettings settings_;
+  std::optional<report::HtmlReport> page_;
+};
+
+}  // namespace
+
+std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan, const RunDescription& run) {
+  auto observers = std::make_unique<Observers>();
+  observers->add(std::make_unique<ConsoleObserver>(plan));
+  const auto& logging = config.logging;
+  if (logging.log_json) observers->add(std::make_unique<JsonObserver>(*logging.log_json));
+  if (logging.logging_dir) {
+    observers->add(std::make_unique<TensorBoardObserver>(report::tensorboard_folder(
+        *logging.logging_dir, logging.log_prefix.value_or(""), logging.log_tracker_name.value_or(""))));
+  }
+  if (logging.log_html) {
+    observers->add(std::make_unique<HtmlObserver>(
+        *logging.log_html, report::ReportSettings{.title = config.saving.output_name.value_or("LoRA"),
+                                                  .subtitle = run.subtitle,
+                                                  .total_steps = plan.max_steps,
+                                                  .total_epochs = plan.epochs,
+                                                  .settings = run.settings}));
+  }
+  return observers;
 }
 
 void StageProgress::update(int64_t done, int64_t total) {

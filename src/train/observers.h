@@ -3,16 +3,24 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
+#include "report/run_summary.h"
 #include "train/observer.h"
 #include "train/train_config.h"
 #include "train/train_plan.h"
 
 namespace loraptor::train {
 
+/// What the report page says about the run as a whole.
+struct RunDescription {
+  std::string subtitle;  // "SD3 5-medium, 25 images, …"
+  std::vector<report::SummarySection> settings;
+};
+
 /// Those that `config` asks for; the progress line always.
-std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan);
+std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan, const RunDescription& run);
 
 /// Tells how far a preparing stage is, every few seconds, with the time left.
 class StageProgress {

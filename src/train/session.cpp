@@ -52,6 +52,7 @@ class Session {
   std::unique_ptr<SampleImages> make_samples();
   std::shared_future<io::Metadata> start_metadata();
   InputSources input_sources();
+  RunDescription describe() const;
   void train();
 
   bool trains_text() const { return !config_.network.network_train_unet_only; }
@@ -259,7 +260,7 @@ void Session::build_optimizer() {
                   ? optim::constant_lr_schedule()
                   : optim::create_lr_schedule(config_.schedule, {.max_train_steps = plan_.max_steps,
                                                                  .learning_rate = config_.optimizer.learning_rate});
-  scaler_.emplace(precision_.needs_loss_scaling && device_.is_cuda());
+  scaler_.emplace(precision_.needs_loss_scaling);
   if (config_.loop.resume) restore(*config_.loop.resume, *network_, *optimizer_, *scaler_);
 }
 
@@ -269,7 +270,8 @@ models::TextOutputs Session::encode_text(const std::vector<std::string>& caption
   const bool records = with_grad && trains_text();
   const at::AutoGradMode mode(records);
   auto outputs = text_->encode(captions, records);
-  if (text_cache_) outputs.t5_out = text_cache_->get(captions).t5_out.to(outputs.lg_out.device());
+  if (text_cache_) outputs.t5_out = text_cache_->get(captions).t5_out;
+  outputs.t5_out = outputs.t5_out.to(device_);  // T5 may live elsewhere (--t5xxl_device)
   return outputs;
 }
 
@@ -316,6 +318,16 @@ std::shared_future<io::Metadata> Session::start_metadata() {
   return std::async(std::launch::async, [this, facts] { return training_metadata(config_, plan_, facts); }).share();
 }
 
+RunDescription Session::describe() const {
+  RunDescription run;
+  run.subtitle = fmt::format("SD3 {}, {} images, {} steps, seed {}", mmdit_->variant().type_name(),
+                             dataset_->images().size(), plan_.max_steps, seed_);
+  report::SummarySection given{.title = "Settings", .rows = {}};
+  for (const auto& setting : config_.given) given.rows.push_back({setting.name, setting.value, setting.origin});
+  run.settings.push_back(given);
+  return run;
+}
+
 void Session::train() {
   EncodedInputs inputs(config_.model, *dataset_, input_sources());
   const tensor::CounterRng rng(seed_);
@@ -328,7 +340,7 @@ void Session::train() {
                          .timestep_dtype = has_compat(config_, "timesteps") ? precision_.compute : at::kFloat};
   const auto samples = make_samples();
   const CheckpointWriter checkpoints(config_, precision_, mmdit_->variant().type_name(), start_metadata());
-  auto observers = make_observers(config_, plan_);
+  auto observers = make_observers(config_, plan_, describe());
   TrainState state = resumed_.value_or(TrainState{});
   state.seed = seed_;
   Trainer(TrainerParts{.config = config_,

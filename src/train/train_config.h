@@ -94,6 +94,13 @@ struct LoggingConfig {
   std::optional<std::string> log_html;           // self-contained report page
 };
 
+/// A setting that is not a default, for people to read.
+struct GivenSetting {
+  std::string name;    // option name, no dashes
+  std::string value;   // as Python prints it
+  std::string origin;  // "command line", or the file's name
+};
+
 /// Everything a training run is told. Constant once checked.
 struct TrainConfig {
   models::ModelConfig model;
@@ -112,6 +119,8 @@ struct TrainConfig {
 
   /// Where each setting that is not a default came from: option name (no dashes) -> "command line" | the file's name.
   std::map<std::string, std::string> origins;
+  /// The same settings with their values, in the order of the option table.
+  std::vector<GivenSetting> given;
   /// Options without effect that the metadata record, name after ss_ -> value, given or default, as Python prints it.
   std::map<std::string, std::string> recorded;
 };

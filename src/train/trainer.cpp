@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -49,8 +50,10 @@ void Trainer::train_epoch() {
     const bool is_sync_point = parts_.plan.is_sync_point(state_.batch);
     ++state_.batch;
     ++state_.micro_step;
+    if (is_sync_point) optimizer_step();
+    limit_weight_norms();
     if (!is_sync_point) continue;
-    optimizer_step();
+    report_step();
     after_step();
   }
 }
@@ -85,20 +88,30 @@ void Trainer::optimizer_step() {
   }
   gradients.zero_();
   ++state_.step;
+  record_ = {};
+  record_.grad_norm = norm;
+  for (size_t i = 0; i < rates.size(); ++i) record_.lrs.emplace_back(parts_.groups[i].name, rates[i]);
+}
 
-  double sum = 0;
-  for (double loss : group_losses_) sum += loss;
-  report::StepRecord record;
-  record.step = state_.step;
-  record.epoch = state_.epoch;
-  record.loss = sum / static_cast<double>(group_losses_.size());
-  record.average = average_.average();
-  record.grad_norm = norm;
-  record.seconds = since_step_.seconds();
-  for (size_t i = 0; i < rates.size(); ++i) record.lrs.emplace_back(parts_.groups[i].name, rates[i]);
+/// After every micro-step, as the reference does. Ref: sd-scripts@48d368f train_network.py:train (max_norm_regularization).
+void Trainer::limit_weight_norms() {
+  const double limit = parts_.config.network.scale_weight_norms.value_or(0);
+  if (limit <= 0) return;
+  const auto report = parts_.network.limit_weight_norms(limit);
+  record_.extras = {{"max_norm/keys_scaled", static_cast<double>(report.scaled)},
+                    {"norm/avg_key_norm", report.mean_norm},
+                    {"max_norm/max_key_norm", report.max_norm}};
+}
+
+void Trainer::report_step() {
+  record_.step = state_.step;
+  record_.epoch = state_.epoch;
+  record_.loss = std::accumulate(group_losses_.begin(), group_losses_.end(), 0.0) / static_cast<double>(group_losses_.size());
+  record_.average = average_.average();
+  record_.seconds = since_step_.seconds();
   since_step_ = Stopwatch();
   group_losses_.clear();
-  parts_.observers.step(record);
+  parts_.observers.step(record_);
 }
 
 void Trainer::after_step() {

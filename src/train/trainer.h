@@ -51,6 +51,8 @@ class Trainer {
   void train_epoch();
   double micro_step(const data::Batch& batch);
   void optimizer_step();
+  void limit_weight_norms();
+  void report_step();
   void after_step();
   void after_epoch();
   void save(const SaveDecision& decision);
@@ -60,6 +62,7 @@ class Trainer {
   TrainState state_;
   LossAverage average_;
   std::vector<double> group_losses_;  // losses of the micro-steps since the last optimizer step
+  report::StepRecord record_;         // of the step being made
   Stopwatch since_step_;
 };
 
