@@ -95,7 +95,7 @@ class Network {
 
 /// Builds the network that `config.network_module` names, gives it its initial values, loads `network_weights`, and
 /// attaches it to the layers.
-///   targets   layers of all loaded models, in any order; they must outlive no call of the network
+///   targets   layers of all loaded models, in any order; they must live as long as the network is used
 /// Throws UsageError for an unknown network, unknown or malformed network_args, or if no module is left to train;
 /// FileError for `network_weights`.
 std::unique_ptr<Network> create_network(const NetworkConfig& config, const std::vector<TargetLinear>& targets,
