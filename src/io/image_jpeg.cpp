@@ -61,7 +61,8 @@ class JpegDecoder {
     line_.resize(static_cast<size_t>(width) * static_cast<size_t>(components));
     if (!read_pixels()) fail();
     if (!warning_.empty()) {
-      log::warn("[{}] JPEG file is damaged, the picture may be wrong in places: {}.", file_.path.string(), warning_);
+      log::warn_once(fmt::format("[{}] JPEG file is damaged, the picture may be wrong in places: {}.",
+                                 file_.path.string(), warning_));
     }
     return std::move(image_);
   }
@@ -81,7 +82,10 @@ class JpegDecoder {
   static void on_message(j_common_ptr cinfo, int level) {
     if (level >= 0) return;  // trace
     if (cinfo->err->msg_code == JWRN_JPEG_EOF) on_error(cinfo);
-    if (self(cinfo).warning_.empty()) format_message(cinfo, self(cinfo).warning_);
+    // Stray bytes between segments and odd version numbers cost no pixel.
+    const int code = cinfo->err->msg_code;
+    const bool harmless = code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM;
+    if (!harmless && self(cinfo).warning_.empty()) format_message(cinfo, self(cinfo).warning_);
   }
 
   [[noreturn]] void fail() const {

@@ -37,7 +37,9 @@ class PngDecoder {
     for (int64_t y = 0; y < image_.height; ++y) rows_.push_back(image_.row(y));
     if (!read_pixels()) fail();
     // Pillow does not mind what follows the pixels; neither do we, but a cut file is worth a word.
-    if (!read_end()) log::warn("[{}] PNG file is damaged after its pixels: {}.", file_.path.string(), error_);
+    if (!read_end()) {
+      log::warn_once(fmt::format("[{}] PNG file is damaged after its pixels: {}.", file_.path.string(), error_));
+    }
     return std::move(image_);
   }
 

@@ -17,7 +17,7 @@ Interpolation parse_interpolation(std::string_view name, std::string_view where)
 
 /// Resizes to width x height; an image that has this size already is returned as it is.
 /// lanczos and box are Pillow's (RGBA premultiplied meanwhile), the others OpenCV's: INTER_AREA, INTER_LINEAR,
-/// INTER_CUBIC, INTER_NEAREST_EXACT (RGBA channels independent).
+/// INTER_CUBIC, INTER_NEAREST_EXACT of 4.10 (RGBA channels independent).
 /// Ref: sd-scripts@48d368f library/utils.py:resize_image.
 Image resize_image(const Image& image, int64_t width, int64_t height, Interpolation interpolation);
 
