@@ -19,13 +19,10 @@ std::vector<Option> loop_options() {
           option("--skip_until_initial_step", FIELD(loop.skip_until_initial_step), "Skip the batches before that step.")
               .not_yet("use --resume, which continues exactly"),
           option("--resume", FIELD(loop.resume), "Folder of a saved state to continue from."),
-          option("--validate_every_n_steps", FIELD(loop.validate_every_n_steps), "Validate at multiples of this step.")
-              .not_yet("there is no validation"),
+          option("--validate_every_n_steps", FIELD(loop.validate_every_n_steps), "Validate at multiples of this step."),
           option("--validate_every_n_epochs", FIELD(loop.validate_every_n_epochs),
-                 "Validate after every n-th epoch; default: after each.")
-              .not_yet("there is no validation"),
-          option("--max_validation_steps", FIELD(loop.max_validation_steps), "Limit of batches per validation.")
-              .not_yet("there is no validation"),
+                 "Validate after every n-th epoch; default: after each."),
+          option("--max_validation_steps", FIELD(loop.max_validation_steps), "Limit of batches per validation."),
           option("--device", FIELD(loop.device), "Where to train; auto: the GPU if there is one.")
               .one_of({"auto", "cpu", "cuda"})
               .addition(),

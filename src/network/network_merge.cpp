@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <set>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "network/key_names.h"
@@ -15,8 +17,17 @@ int64_t merge_lora_file(const std::filesystem::path& path, double multiplier,
   int64_t merged = 0;
   std::vector<std::string> left_out = file.unknown_keys;
   std::map<std::string, nn::Linear*> layers;
-  for (const auto& target : targets) layers[module_name(target.model, target.path)] = target.layer;
+  std::set<TargetModel> models;
+  for (const auto& target : targets) {
+    layers[module_name(target.model, target.path)] = target.layer;
+    models.insert(target.model);
+  }
+  int64_t of_other_models = 0;
   for (const auto& [name, pair] : file.modules) {
+    if (const auto model = model_of_module(name); model && models.count(*model) == 0) {
+      ++of_other_models;
+      continue;
+    }
     const auto found = layers.find(name);
     if (found == layers.end()) {
       left_out.push_back(name);
@@ -31,7 +42,7 @@ int64_t merge_lora_file(const std::filesystem::path& path, double multiplier,
     layer.weight().add(delta * multiplier);
     ++merged;
   }
-  if (merged == 0) {
+  if (merged == 0 && of_other_models == 0) {
     throw FileError(path, fmt::format("LoRA modules: got {} that match no layer (first: {}), expected modules of the "
                                       "loaded models.",
                                       left_out.size(), left_out.front()));
@@ -40,6 +51,7 @@ int64_t merge_lora_file(const std::filesystem::path& path, double multiplier,
     log::warn("[{}] {} names match no layer of the loaded models, left out (first: {}).", path.string(),
               left_out.size(), left_out.front());
   }
+  if (merged == 0) return 0;
   log::info("[{}] {} modules merged with multiplier {}.", path.string(), merged, multiplier);
   return merged;
 }

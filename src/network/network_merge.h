@@ -10,7 +10,8 @@ namespace loraptor::network {
 
 /// Adds multiplier * alpha / rank * up * down of every module in the file to the weight it names: computed in float32,
 /// stored in the weight's own dtype; the patch embedder's kernels are multiplied as matrices. Logs modules that none of
-/// the targets match. Returns how many weights changed.
+/// the targets match. Modules of models that no target belongs to are passed over: models may be merged one after the
+/// other, as they are loaded. Returns how many weights changed.
 /// Throws FileError for a malformed file, a shape that does not fit, or if nothing in it matches the targets.
 /// Ref: sd-scripts@48d368f networks/lora_flux.py:LoRAModule.merge_to.
 int64_t merge_lora_file(const std::filesystem::path& path, double multiplier, const std::vector<TargetLinear>& targets);

@@ -18,6 +18,15 @@ struct SampledImage {
   std::string moment;  // "e000001", "000100": as in the file name
 };
 
+/// One validation run.
+struct ValidationRecord {
+  int64_t step;
+  int64_t epoch;
+  bool is_epoch_end;  // else it came by the number of steps
+  double loss;
+  double training;  // the running average of the training loss
+};
+
 class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
@@ -25,6 +34,7 @@ class TrainObserver {
   virtual void epoch_start(int64_t /*epoch*/) {}
   virtual void step(const report::StepRecord&) {}
   virtual void epoch_end(int64_t /*epoch*/, double /*average loss*/) {}
+  virtual void validated(const ValidationRecord&) {}
   virtual void sampled(int64_t /*step*/, const SampledImage&) {}
   virtual void saved(const std::filesystem::path&) {}
   virtual void end(const TrainState&) {}
@@ -45,6 +55,9 @@ class Observers : public TrainObserver {
   }
   void epoch_end(int64_t epoch, double average) override {
     for (auto& o : all_) o->epoch_end(epoch, average);
+  }
+  void validated(const ValidationRecord& record) override {
+    for (auto& o : all_) o->validated(record);
   }
   void sampled(int64_t step, const SampledImage& image) override {
     for (auto& o : all_) o->sampled(step, image);

@@ -20,6 +20,9 @@ class ConsoleObserver : public TrainObserver {
   void step(const report::StepRecord& record) override {
     bar_->update(record.step, fmt::format("avr_loss={:.3g}", record.average));
   }
+  void validated(const ValidationRecord& record) override {
+    log::info("validation loss {:.4g} after step {} (training average {:.4g})", record.loss, record.step, record.training);
+  }
   void end(const TrainState&) override { bar_.reset(); }
 
  private:
@@ -43,6 +46,12 @@ class TensorBoardObserver : public TrainObserver {
   explicit TensorBoardObserver(const std::filesystem::path& folder) : log_(folder) {}
   void step(const report::StepRecord& record) override { log_.step(record); }
   void epoch_end(int64_t epoch, double average) override { log_.epoch(epoch, average); }
+  void validated(const ValidationRecord& record) override {
+    const std::string kind = record.is_epoch_end ? "loss/validation/epoch_" : "loss/validation/step_";
+    const int64_t axis = record.is_epoch_end ? record.epoch : record.step;
+    log_.scalar(kind + "average", record.loss, axis);
+    log_.scalar(kind + "divergence", record.loss - record.training, axis);
+  }
 
  private:
   report::TensorBoardLog log_;

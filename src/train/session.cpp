@@ -11,11 +11,11 @@
 #include "base/log.h"
 #include "models/model_files.h"
 #include "network/network_merge.h"
-#include "pipeline/encode_text.h"
 #include "tensor/device.h"
 #include "train/metadata.h"
 #include "train/observers.h"
 #include "train/resume.h"
+#include "train/text_source.h"
 #include "train/train_config_check.h"
 #include "train/trainer.h"
 
@@ -44,7 +44,6 @@ class Session {
   void set_up_process();
   void open_data();
   void prepare_text();
-  void cache_text();
   void prepare_latents();
   void prepare_mmdit();
   void build_network();
@@ -52,14 +51,11 @@ class Session {
   std::unique_ptr<SampleImages> make_samples();
   std::shared_future<io::Metadata> start_metadata();
   InputSources input_sources();
+  InputSources validation_sources();
   RunDescription describe() const;
   void train();
 
-  bool trains_text() const { return !config_.network.network_train_unet_only; }
-  bool trains_t5() const;
-  bool caches_text() const { return config_.cache.cache_text_encoder_outputs; }
   bool wants_samples() const;
-  models::TextOutputs encode_text(const std::vector<std::string>& captions, bool with_grad);
   models::LoadOptions load_options(at::ScalarType dtype) const { return {.dtype = dtype, .device = device_}; }
   void add_targets(std::vector<network::TargetLinear>& targets);
 
@@ -71,18 +67,16 @@ class Session {
   double started_at_ = unix_time();
   std::optional<TrainState> resumed_;
 
-  std::optional<data::Dataset> dataset_;
+  std::optional<data::DatasetGroups> data_;
   std::unique_ptr<Replay> replay_;
-  std::unique_ptr<tensor::DrawSource> counter_draws_;
+  std::unique_ptr<tensor::DrawSource> counter_draws_, validation_draws_;
   tensor::DrawSource* draws_ = nullptr;
 
   std::optional<models::ModelFiles> files_;
   std::vector<pipeline::SamplePrompt> prompts_;
-  std::optional<pipeline::TextEncoding> text_;
-  std::optional<pipeline::TextCache> text_cache_;
-  int64_t clip_l_width_ = 0;
+  std::optional<TextSource> text_;
   std::optional<models::Vae> vae_;
-  std::vector<pipeline::CachedLatents> latents_;
+  std::vector<pipeline::CachedLatents> latents_, validation_latents_;
   std::optional<models::MMDiT> mmdit_;
   std::unique_ptr<memory::BlockRunner> runner_;
 
@@ -92,11 +86,6 @@ class Session {
   optim::LrSchedule schedule_;
   std::optional<optim::GradScaler> scaler_;
 };
-
-bool Session::trains_t5() const {
-  const auto& args = config_.network.network_args;
-  return trains_text() && std::find(args.begin(), args.end(), "train_t5xxl=True") != args.end();
-}
 
 bool Session::wants_samples() const {
   const auto& sample = config_.sample;
@@ -127,10 +116,10 @@ void Session::set_up_process() {
 
 void Session::open_data() {
   files_ = models::ModelFiles::open(config_.model);
-  dataset_ = data::Dataset::build(config_.data, seed_);
-  plan_ = make_train_plan(config_, dataset_->batches_per_epoch());
-  dataset_->set_max_train_steps(plan_.max_steps);
-  log::info("{}", dataset_->report());
+  data_.emplace(data::Dataset::build_groups(config_.data, seed_));
+  plan_ = make_train_plan(config_, data_->training.batches_per_epoch());
+  data_->training.set_max_train_steps(plan_.max_steps);
+  log::info("{}", data_->training.report());
   if (resumed_ && resumed_->step >= plan_.max_steps) {
     throw UsageError(fmt::format("[--resume] nothing to do: got a state after step {}, expected one before the last step {}.\n"
                                  "Hint: raise --max_train_steps or --max_train_epochs.",
@@ -138,6 +127,8 @@ void Session::open_data() {
   }
   counter_draws_ = std::make_unique<tensor::CounterDraws>(seed_);
   draws_ = counter_draws_.get();
+  validation_draws_ = std::make_unique<tensor::CounterDraws>(
+      config_.data.validation_seed ? static_cast<uint64_t>(*config_.data.validation_seed) : seed_);
   if (config_.loop.replay_draws) {
     replay_ = std::make_unique<Replay>(*config_.loop.replay_draws);
     draws_ = replay_.get();
@@ -147,39 +138,19 @@ void Session::open_data() {
 
 /// Text encoders come and go before the MMDiT is read, unless they are needed in every step.
 void Session::prepare_text() {
-  const auto& model = config_.model;
-  const bool masks = !has_compat(config_, "masks") || caches_text();
-  text_.emplace(text::load_tokenizers(text::default_tokenizer_search({}, model.tokenizer_cache_dir.value_or(""))),
-                pipeline::TextEncodingOptions{.t5_length = model.t5xxl_max_token_length,
-                                              .mask_clip = model.apply_lg_attn_mask && masks,
-                                              .mask_t5 = model.apply_t5_attn_mask && masks});
-  text_->load_clip(*files_, load_options(precision_.compute));
-  text_->load_t5(*files_, {.dtype = precision_.t5, .device = model.t5xxl_device ? at::Device(*model.t5xxl_device) : device_});
-  clip_l_width_ = text_->clip_l().width();
+  text_.emplace(config_, precision_, *files_, device_);
   if (!config_.network.base_weights.empty()) {
     std::vector<network::TargetLinear> targets;
     add_targets(targets);
     // Before anything is encoded, so that cached outputs see the merged encoders.
     network::merge_base_weights(config_.network, targets);
   }
-  if (caches_text()) cache_text();
-}
-
-void Session::cache_text() {
+  if (!config_.cache.cache_text_encoder_outputs) return;
   std::vector<std::string> captions = prompt_texts(prompts_);
-  for (const auto& image : dataset_->images()) captions.push_back(image.caption);
-  text_cache_.emplace(precision_.compute);
-  const Stopwatch watch;
-  const auto encode = [&](const auto& batch) {
-    const at::NoGradGuard no_grad;
-    return text_->encode(batch, false);
-  };
-  StageProgress progress("captions encoded");
-  text_cache_->fill(captions, config_.cache.text_encoder_batch_size.value_or(config_.data.train_batch_size), encode,
-                    [&](int64_t done, int64_t total) { progress.update(done, total); });
-  log::info("{} captions encoded in {:.1f} s", text_cache_->size(), watch.seconds());
-  text_->release_t5();
-  if (!trains_text()) text_->release_clip();
+  for (const auto* dataset : {&data_->training, &data_->validation}) {
+    for (const auto& image : dataset->images()) captions.push_back(image.caption);
+  }
+  text_->cache(captions);
 }
 
 void Session::prepare_latents() {
@@ -188,9 +159,11 @@ void Session::prepare_latents() {
   if (!caches) return;
   const Stopwatch watch;
   StageProgress progress("images encoded");
-  latents_ = pipeline::cache_latents(*dataset_, *vae_, *draws_, config_.cache.vae_batch_size,
-                                     [&](int64_t done, int64_t total) { progress.update(done, total); });
-  log::info("{} images encoded in {:.1f} s", latents_.size(), watch.seconds());
+  const auto tell = [&](int64_t done, int64_t total) { progress.update(done, total); };
+  const int64_t batch_size = config_.cache.vae_batch_size;
+  latents_ = pipeline::cache_latents(data_->training, *vae_, *draws_, batch_size, tell);
+  validation_latents_ = pipeline::cache_latents(data_->validation, *vae_, *validation_draws_, batch_size, tell);
+  log::info("{} images encoded in {:.1f} s", latents_.size() + validation_latents_.size(), watch.seconds());
   if (!wants_samples()) vae_.reset();
 }
 
@@ -201,7 +174,7 @@ void Session::prepare_mmdit() {
             mmdit_->variant().width);
   if (config_.model.enable_scaled_pos_embed) {
     std::vector<std::pair<int64_t, int64_t>> resolutions;
-    for (const auto& part : dataset_->parts()) {
+    for (const auto& part : data_->training.parts()) {
       resolutions.emplace_back(part.config.resolution->width, part.config.resolution->height);
     }
     mmdit_->use_scaled_positions(nn::ScaledPositions(resolutions, mmdit_->variant().width));
@@ -217,11 +190,12 @@ void Session::add_targets(std::vector<network::TargetLinear>& targets) {
   const auto collect = [&](TargetModel model) {
     return [&targets, model](const std::string& path, nn::Linear& layer) { targets.push_back({model, path, &layer}); };
   };
-  if (text_->has_clip()) {
-    text_->clip_l().visit_linears(collect(TargetModel::clip_l));
-    text_->clip_g().visit_linears(collect(TargetModel::clip_g));
+  auto& encoders = text_->encoders();
+  if (encoders.has_clip()) {
+    encoders.clip_l().visit_linears(collect(TargetModel::clip_l));
+    encoders.clip_g().visit_linears(collect(TargetModel::clip_g));
   }
-  if (text_->has_t5()) text_->t5().visit_linears(collect(TargetModel::t5));
+  if (encoders.has_t5()) encoders.t5().visit_linears(collect(TargetModel::t5));
   if (mmdit_) mmdit_->visit_linears(collect(TargetModel::mmdit));
 }
 
@@ -237,14 +211,12 @@ void Session::build_network() {
   network_ = network::create_network(config_.network, targets,
                                      {.seed = seed_, .device = device_, .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
   log::info("{}", network_->describe());
-  if (trains_text() && config_.memory.gradient_checkpointing) {
-    auto recompute = std::make_shared<memory::CheckpointRunner>();
-    if (text_->has_clip()) {
-      text_->clip_l().set_runner(recompute);
-      text_->clip_g().set_runner(recompute);
-    }
-    if (trains_t5() && text_->has_t5()) text_->t5().set_runner(recompute);
-  }
+  if (!trains_text(config_) || !config_.memory.gradient_checkpointing) return;
+  const auto recompute = std::make_shared<memory::CheckpointRunner>();
+  auto& encoders = text_->encoders();
+  encoders.clip_l().set_runner(recompute);
+  encoders.clip_g().set_runner(recompute);
+  if (trains_t5(config_)) encoders.t5().set_runner(recompute);
 }
 
 void Session::build_optimizer() {
@@ -264,17 +236,6 @@ void Session::build_optimizer() {
   if (config_.loop.resume) restore(*config_.loop.resume, *network_, *optimizer_, *scaler_);
 }
 
-/// Cached where there is a cache; encoders that are trained run in every step.
-models::TextOutputs Session::encode_text(const std::vector<std::string>& captions, bool with_grad) {
-  if (text_cache_ && !text_->has_clip()) return text_cache_->get(captions);
-  const bool records = with_grad && trains_text();
-  const at::AutoGradMode mode(records);
-  auto outputs = text_->encode(captions, records);
-  if (text_cache_) outputs.t5_out = text_cache_->get(captions).t5_out;
-  outputs.t5_out = outputs.t5_out.to(device_);  // T5 may live elsewhere (--t5xxl_device)
-  return outputs;
-}
-
 InputSources Session::input_sources() {
   InputSources sources;
   if (config_.cache.cache_latents) {
@@ -283,13 +244,22 @@ InputSources Session::input_sources() {
     sources.vae = &*vae_;
   }
   sources.vae_batch_size = config_.cache.vae_batch_size;
-  sources.text = [this](const auto& captions) { return encode_text(captions, true); };
-  sources.text_uses_stored_captions = text_cache_.has_value();
-  sources.clip_l_width = clip_l_width_;
+  sources.text = [this](const auto& captions) { return text_->outputs(captions, true); };
+  sources.text_uses_stored_captions = text_->is_cached();
+  sources.clip_l_width = text_->clip_l_width();
   sources.replay = replay_.get();
   sources.draws = draws_;
   sources.rng = tensor::CounterRng(seed_);
   sources.device = device_;
+  return sources;
+}
+
+InputSources Session::validation_sources() {
+  InputSources sources = input_sources();
+  if (sources.latents != nullptr) sources.latents = &validation_latents_;
+  sources.text = [this](const auto& captions) { return text_->outputs(captions, false); };
+  sources.replay = nullptr;
+  sources.draws = validation_draws_.get();
   return sources;
 }
 
@@ -299,8 +269,8 @@ std::unique_ptr<SampleImages> Session::make_samples() {
       .config = config_,
       .mmdit = *mmdit_,
       .vae = *vae_,
-      .text = [this](const auto& texts) { return encode_text(texts, false); },
-      .prompts = text_cache_ ? prompts_ : std::vector<pipeline::SamplePrompt>(),
+      .text = [this](const auto& texts) { return text_->outputs(texts, false); },
+      .prompts = text_->is_cached() ? prompts_ : std::vector<pipeline::SamplePrompt>(),
       .rng = tensor::CounterRng(seed_),
       .device = device_,
   });
@@ -310,7 +280,7 @@ std::unique_ptr<SampleImages> Session::make_samples() {
 std::shared_future<io::Metadata> Session::start_metadata() {
   RunFacts facts{.model_type = mmdit_->variant().type_name(),
                  .optimizer_description = optimizer_->description(),
-                 .dataset = dataset_->dataset_metadata(),
+                 .dataset = data_->training.dataset_metadata(),
                  .seed = seed_,
                  .session_id = static_cast<int64_t>(tensor::CounterRng(static_cast<uint64_t>(started_at_ * 1e6))
                                                         .bits({tensor::Purpose::sample_seed, 0, 0}, 0)),
@@ -321,7 +291,7 @@ std::shared_future<io::Metadata> Session::start_metadata() {
 RunDescription Session::describe() const {
   RunDescription run;
   run.subtitle = fmt::format("SD3 {}, {} images, {} steps, seed {}", mmdit_->variant().type_name(),
-                             dataset_->images().size(), plan_.max_steps, seed_);
+                             data_->training.images().size(), plan_.max_steps, seed_);
   report::SummarySection given{.title = "Settings", .rows = {}};
   for (const auto& setting : config_.given) given.rows.push_back({setting.name, setting.value, setting.origin});
   run.settings.push_back(given);
@@ -329,7 +299,7 @@ RunDescription Session::describe() const {
 }
 
 void Session::train() {
-  EncodedInputs inputs(config_.model, *dataset_, input_sources());
+  EncodedInputs inputs(config_.model, data_->training, input_sources());
   const tensor::CounterRng rng(seed_);
   const StepContext step{.flow = config_.flow,
                          .mmdit = *mmdit_,
@@ -338,6 +308,18 @@ void Session::train() {
                          .position_crop_rate = config_.model.pos_emb_random_crop_rate,
                          .rng = rng,
                          .timestep_dtype = has_compat(config_, "timesteps") ? precision_.compute : at::kFloat};
+  // Validation has inputs of its own: no encoder dropout, its own draws.
+  models::ModelConfig undropped = config_.model;
+  undropped.clip_l_dropout_rate = undropped.clip_g_dropout_rate = undropped.t5_dropout_rate = 0;
+  EncodedInputs validation_inputs(undropped, data_->validation, validation_sources());
+  const StepContext validation_step{.flow = config_.flow,
+                                    .mmdit = *mmdit_,
+                                    .runner = *runner_,
+                                    .draws = *validation_draws_,
+                                    .position_crop_rate = 0,
+                                    .rng = rng,
+                                    .timestep_dtype = step.timestep_dtype};
+  const Validation validation(data_->validation, validation_inputs, validation_step, config_.loop.max_validation_steps);
   const auto samples = make_samples();
   const CheckpointWriter checkpoints(config_, precision_, mmdit_->variant().type_name(), start_metadata());
   auto observers = make_observers(config_, plan_, describe());
@@ -345,7 +327,7 @@ void Session::train() {
   state.seed = seed_;
   Trainer(TrainerParts{.config = config_,
                        .plan = plan_,
-                       .dataset = *dataset_,
+                       .dataset = data_->training,
                        .replay = replay_.get(),
                        .inputs = inputs,
                        .step = step,
@@ -356,6 +338,7 @@ void Session::train() {
                        .scaler = *scaler_,
                        .checkpoints = checkpoints,
                        .samples = samples.get(),
+                       .validation = data_->validation.batches_per_epoch() > 0 ? &validation : nullptr,
                        .observers = *observers},
           state)
       .run();

@@ -121,9 +121,12 @@ void Trainer::after_step() {
     sample(fmt::format("{:06d}", state_.step));
   }
   save(save_after_step(parts_.config.saving, state_.step));
+  const auto validate_every = parts_.config.loop.validate_every_n_steps;
+  if (validate_every && state_.step % *validate_every == 0) validate(false);
 }
 
 void Trainer::after_epoch() {
+  if (state_.epoch % parts_.config.loop.validate_every_n_epochs.value_or(1) == 0) validate(true);
   parts_.observers.epoch_end(state_.epoch, average_.average());
   save(save_after_epoch(parts_.config.saving, parts_.plan, state_.epoch));
   const auto every = parts_.config.sample.sample_every_n_epochs;
@@ -146,6 +149,17 @@ void Trainer::sample(const std::string& moment) {
   for (const auto& image : parts_.samples->generate(moment)) parts_.observers.sampled(state_.step, image);
   parts_.network.set_training(true);
   parts_.optimizer.train();
+}
+
+void Trainer::validate(bool is_epoch_end) {
+  if (parts_.validation == nullptr) return;
+  parts_.optimizer.eval();
+  parts_.network.set_training(false);
+  const double loss = parts_.validation->run();
+  parts_.network.set_training(true);
+  parts_.optimizer.train();
+  parts_.observers.validated(
+      {.step = state_.step, .epoch = state_.epoch, .is_epoch_end = is_epoch_end, .loss = loss, .training = average_.average()});
 }
 
 std::vector<data::BatchPlan> Trainer::epoch_plans(int64_t epoch) const {

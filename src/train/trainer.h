@@ -17,6 +17,7 @@
 #include "train/train_plan.h"
 #include "train/train_state.h"
 #include "train/train_step.h"
+#include "train/validation.h"
 
 namespace loraptor::train {
 
@@ -34,7 +35,8 @@ struct TrainerParts {
   const optim::LrSchedule& schedule;
   optim::GradScaler& scaler;
   const CheckpointWriter& checkpoints;
-  SampleImages* samples;  // null without a prompt file
+  SampleImages* samples;         // null without a prompt file
+  const Validation* validation;  // null without images set aside
   Observers& observers;
 };
 
@@ -57,6 +59,7 @@ class Trainer {
   void after_epoch();
   void save(const SaveDecision& decision);
   void sample(const std::string& moment);
+  void validate(bool is_epoch_end);
 
   TrainerParts parts_;
   TrainState state_;

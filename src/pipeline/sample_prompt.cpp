@@ -1,0 +1,241 @@
+#include "pipeline/sample_prompt.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "data/config_document.h"
+
+namespace loraptor::pipeline {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kSizeStep = 16, kMinSide = 64;
+constexpr int64_t kMaxSteps = 1000;
+
+int64_t usable_side(const char* name, int64_t side) {
+  const int64_t usable = std::max(kMinSide, side - side % kSizeStep);
+  if (usable != side) {
+    log::warn_once(fmt::format("[sample prompt] {} {} is no multiple of {} from {} up: {} is used.", name, side,
+                               kSizeStep, kMinSide, usable));
+  }
+  return usable;
+}
+
+SamplePrompt finished(SamplePrompt prompt) {
+  prompt.width = usable_side("width", prompt.width);
+  prompt.height = usable_side("height", prompt.height);
+  return prompt;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n\v\f";
+  const size_t begin = text.find_first_not_of(kBlank);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
+}
+
+template <class Number>
+bool parse_number(const std::string& text, Number& out) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), out);
+  return result.ec == std::errc() && result.ptr == text.data() + text.size();
+}
+
+/// What an option's value looks like. Text after the value is allowed and ignored, as in the reference.
+struct OptionRow {
+  const char* pattern;
+  bool (*set)(SamplePrompt& prompt, const std::string& value);
+};
+
+bool unused(SamplePrompt&, const std::string&) { return true; }
+
+const OptionRow kOptions[] = {
+    {"w (\\d+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.width); }},
+    {"h (\\d+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.height); }},
+    {"d (\\d+)",
+     [](SamplePrompt& p, const std::string& v) {
+       int64_t seed = 0;
+       if (!parse_number(v, seed)) return false;
+       p.seed = seed;
+       return true;
+     }},
+    {"s (\\d+)",
+     [](SamplePrompt& p, const std::string& v) {
+       int64_t steps = 0;
+       if (!parse_number(v, steps)) return false;
+       p.steps = std::clamp<int64_t>(steps, 1, kMaxSteps);
+       return true;
+     }},
+    {"l ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.scale); }},
+    {"n ([^\\n]+)",
+     [](SamplePrompt& p, const std::string& v) {
+       p.negative_prompt = v;
+       return true;
+     }},
+    {"(?:g|ctr|rcfg|fs) (.+)", unused},
+    {"(?:ss|cn) (.+)", unused},
+};
+
+void apply_option(SamplePrompt& prompt, const std::string& piece) {
+  for (const auto& row : kOptions) {
+    const std::regex pattern(row.pattern, std::regex::icase);
+    std::smatch match;
+    if (!std::regex_search(piece, match, pattern, std::regex_constants::match_continuous)) continue;
+    SamplePrompt changed = prompt;
+    if (row.set(changed, match[1])) {
+      prompt = changed;
+    } else {
+      log::warn("[sample prompt] option '--{}' is skipped: got '{}', expected a number.", piece, match[1].str());
+    }
+    return;
+  }
+  log::warn("[sample prompt] option '--{}' is skipped: expected w, h, d, s, l or n, a blank and a value.", piece);
+}
+
+/// A line is split at " --"; the first piece is the prompt.
+SamplePrompt parse_pieces(std::string_view line) {
+  SamplePrompt prompt;
+  const std::string_view separator = " --";
+  size_t end = std::min(line.find(separator), line.size());
+  prompt.prompt = line.substr(0, end);
+  while (end < line.size()) {
+    const size_t begin = end + separator.size();
+    end = std::min(line.find(separator, begin), line.size());
+    apply_option(prompt, std::string(line.substr(begin, end - begin)));
+  }
+  return prompt;
+}
+
+/// Reads objects of JSON and tables of TOML.
+class ObjectReader {
+ public:
+  ObjectReader(const std::filesystem::path& path, std::string where) : path_(path), where_(std::move(where)) {}
+
+  SamplePrompt read(const json& object) const {
+    SamplePrompt prompt;
+    for (const auto& [key, value] : object.items()) read_key(prompt, key, value);
+    return finished(prompt);
+  }
+
+ private:
+  void read_key(SamplePrompt& prompt, const std::string& key, const json& value) const {
+    if (value.is_null()) return;
+    if (key == "prompt") prompt.prompt = text(key, value);
+    if (key == "negative_prompt") prompt.negative_prompt = text(key, value);
+    if (key == "width") prompt.width = whole(key, value, 1);
+    if (key == "height") prompt.height = whole(key, value, 1);
+    if (key == "sample_steps") prompt.steps = whole(key, value, 1);
+    if (key == "scale") prompt.scale = number(key, value);
+    if (key == "seed") prompt.seed = whole(key, value, std::numeric_limits<int64_t>::min());
+  }
+
+  [[noreturn]] void wrong(const std::string& key, const json& value, const char* expected) const {
+    throw FileError(path_, fmt::format("{}, key '{}': got {}, expected {}.", where_, key, value.dump(), expected));
+  }
+  std::string text(const std::string& key, const json& value) const {
+    if (!value.is_string()) wrong(key, value, "a text");
+    return value.get<std::string>();
+  }
+  double number(const std::string& key, const json& value) const {
+    if (!value.is_number()) wrong(key, value, "a number");
+    return value.get<double>();
+  }
+  int64_t whole(const std::string& key, const json& value, int64_t least) const {
+    if (value.is_number_unsigned() && value.get<uint64_t>() > std::numeric_limits<int64_t>::max()) {
+      wrong(key, value, "a number below 2^63");
+    }
+    const double rounded = value.is_number() ? value.get<double>() : 0.5;
+    if (rounded != std::floor(rounded) || std::abs(rounded) > 9.3e18) wrong(key, value, "a whole number");
+    const int64_t result = value.is_number_float() ? static_cast<int64_t>(rounded) : value.get<int64_t>();
+    if (result < least) wrong(key, value, "a positive number");
+    return result;
+  }
+
+  const std::filesystem::path& path_;
+  std::string where_;
+};
+
+std::vector<SamplePrompt> read_text(const std::filesystem::path& path) {
+  std::string text = read_file(path);
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  std::vector<SamplePrompt> prompts;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line(text.data() + begin, end - begin);
+    begin = end + 1;
+    if (trimmed(line).empty() || line.front() == '#') continue;
+    prompts.push_back(parse_prompt_line(trimmed(line)));
+  }
+  return prompts;
+}
+
+std::vector<SamplePrompt> read_toml(const std::filesystem::path& path) {
+  const json root = data::read_config_document(path).root;
+  const auto table = root.find("prompt");
+  if (table == root.end() || !table->is_object()) {
+    throw FileError(path,
+                    "table [prompt] is missing: got other keys, expected [prompt] with [[prompt.subset]] below it.");
+  }
+  json common = *table;
+  const json subsets = common.value("subset", json::array());
+  common.erase("subset");
+  if (!subsets.is_array()) throw FileError(path, "prompt.subset: got no array, expected [[prompt.subset]].");
+  if (subsets.empty()) return {ObjectReader(path, "prompt").read(common)};
+  std::vector<SamplePrompt> prompts;
+  for (size_t i = 0; i < subsets.size(); ++i) {
+    const std::string where = fmt::format("prompt.subset[{}]", i);
+    if (!subsets[i].is_object()) throw FileError(path, fmt::format("{}: got no table, expected one.", where));
+    json merged = common;
+    merged.update(subsets[i]);
+    prompts.push_back(ObjectReader(path, where).read(merged));
+  }
+  return prompts;
+}
+
+std::vector<SamplePrompt> read_json(const std::filesystem::path& path) {
+  json root;
+  try {
+    root = json::parse(read_file(path));
+  } catch (const json::parse_error& error) {
+    throw FileError(path, error.byte, fmt::format("not JSON: {}.", error.what()));
+  }
+  if (!root.is_array()) throw FileError(path, "got no array, expected an array of texts or objects.");
+  std::vector<SamplePrompt> prompts;
+  for (size_t i = 0; i < root.size(); ++i) {
+    const std::string where = fmt::format("entry {}", i);
+    if (root[i].is_string()) {
+      prompts.push_back(parse_prompt_line(root[i].get<std::string>()));
+    } else if (root[i].is_object()) {
+      prompts.push_back(ObjectReader(path, where).read(root[i]));
+    } else {
+      throw FileError(path, fmt::format("{}: got {}, expected a text or an object.", where, root[i].dump()));
+    }
+  }
+  return prompts;
+}
+
+}  // namespace
+
+SamplePrompt parse_prompt_line(std::string_view line) { return finished(parse_pieces(line)); }
+
+std::vector<SamplePrompt> read_prompt_file(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  if (extension == ".txt") return read_text(path);
+  if (extension == ".toml") return read_toml(path);
+  if (extension == ".json") return read_json(path);
+  throw UsageError(
+      fmt::format("[--sample_prompts] file name: got '{}', expected a name that ends with .txt, .toml or "
+                  ".json.",
+                  path.string()));
+}
+
+}  // namespace loraptor::pipeline
