@@ -1,0 +1,173 @@
+// One batch, loaded: pixels, masks, captions and weights.
+#include "data/batch.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "data/augment.h"
+#include "data/image_transform.h"
+#include "io/image.h"
+#include "io/image_resize.h"
+#include "tensor/rng.h"
+
+namespace loraptor::data {
+namespace {
+
+/// A generator of its own for each (seed, purpose, epoch, occurrence).
+PythonRandom sample_random(const Dataset& dataset, tensor::Purpose purpose, int64_t epoch, uint64_t occurrence) {
+  const tensor::CounterRng rng(dataset.seed());
+  const tensor::DrawKey key{purpose, static_cast<uint64_t>(epoch), occurrence};
+  const uint64_t low = rng.bits(key, 0), high = rng.bits(key, 1);
+  return PythonRandom(static_cast<int64_t>((high >> 1) << 32 | low));
+}
+
+io::Interpolation interpolation_of(const Dataset& dataset, const ImageEntry& image, bool of_subset) {
+  const auto& name = of_subset ? dataset.subset_of(image).resize_interpolation
+                               : dataset.parts()[static_cast<size_t>(image.dataset)].config.resize_interpolation;
+  return name ? io::parse_interpolation(*name, "resize_interpolation") : io::Interpolation::automatic;
+}
+
+/// How a live image gets to its bucket.
+ResizeCrop choose_crop(const Dataset& dataset, const ImageEntry& entry, const Size& decoded, PythonRandom& random) {
+  const SubsetConfig& subset = dataset.subset_of(entry);
+  const Size& target = entry.geometry.bucket;
+  const bool buckets = dataset.parts()[static_cast<size_t>(entry.dataset)].config.enable_bucket;
+  if (buckets) return subset.random_crop ? random_crop(entry.geometry, random) : centre_crop(entry.geometry);
+  if (subset.face_crop_aug_range) {
+    if (const auto face = face_in_name(entry.stem)) {
+      return crop_around_face(decoded, *face, target, {*subset.face_crop_aug_range, subset.random_crop}, random);
+    }
+  }
+  if (!subset.random_crop) return centre_crop(entry.geometry);
+  if (decoded.width < target.width || decoded.height < target.height) {
+    throw UsageError(
+        fmt::format("[{}] image size for random_crop: got {}, expected at least the resolution {}.\n"
+                    "Hint: set enable_bucket, or leave random_crop out.",
+                    entry.path.string(), to_string(decoded), to_string(target)));
+  }
+  return random_crop_unresized(decoded, target, random);
+}
+
+/// The alpha channel as float32 [H,W] in 0..1.
+at::Tensor alpha_of(const io::Image& image) {
+  LORAPTOR_ASSERT(image.channels == 4);
+  at::Tensor mask = at::empty({image.height, image.width}, at::kFloat);
+  float* to = mask.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < image.height * image.width; ++i) {
+    to[i] = static_cast<float>(image.pixels[static_cast<size_t>(i * 4 + 3)]) / 255.0f;
+  }
+  return mask;
+}
+
+/// The red channel of the mask image, cut like its image: float32 [H,W] in 0..1.
+/// Differs from the reference, which squeezes mask images to the bucket instead of cutting them.
+at::Tensor load_mask_image(const Dataset& dataset, const ImageEntry& entry, const ResizeCrop& crop,
+                           const Size& decoded) {
+  const io::Image mask = io::read_image(*entry.mask_path);
+  if (mask.width != decoded.width || mask.height != decoded.height) {
+    throw FileError(*entry.mask_path,
+                    fmt::format("mask image size: got {}, expected {}, the size of '{}'.",
+                                to_string({mask.width, mask.height}), to_string(decoded), entry.path.string()));
+  }
+  const io::Image cut = resize_and_crop(mask, crop, interpolation_of(dataset, entry, false));
+  return (image_to_tensor(cut).select(0, 0) / 2 + 0.5);  // [3,H,W] -> [H,W]
+}
+
+struct Sample {
+  at::Tensor pixels;
+  at::Tensor mask;
+  bool flipped = false;
+};
+
+Sample load_sample(const Dataset& dataset, const ImageEntry& entry, PythonRandom& random, bool with_pixels) {
+  const SubsetConfig& subset = dataset.subset_of(entry);
+  Sample sample;
+  sample.flipped = subset.flip_aug && random.random() < 0.5;
+  ResizeCrop crop = centre_crop(entry.geometry);
+  Size decoded{entry.width, entry.height};
+  if (with_pixels) {
+    io::Image image = io::read_image(entry.path, subset.alpha_mask ? io::AlphaMode::keep : io::AlphaMode::drop);
+    decoded = {image.width, image.height};
+    crop = choose_crop(dataset, entry, decoded, random);
+    image = resize_and_crop(image, crop, interpolation_of(dataset, entry, true));
+    if (subset.color_aug) change_colours(image, random);
+    sample.pixels = image_to_tensor(image);
+    if (subset.alpha_mask) sample.mask = alpha_of(image);
+  }
+  if (entry.mask_path) sample.mask = load_mask_image(dataset, entry, crop, decoded);
+  if (sample.flipped) {
+    if (sample.pixels.defined()) sample.pixels = sample.pixels.flip(2);
+    if (sample.mask.defined()) sample.mask = sample.mask.flip(1);
+  }
+  return sample;
+}
+
+/// The truth value that Python gives to a custom attribute.
+bool is_truthy(const nlohmann::json& attributes, const std::string& name) {
+  if (!attributes.is_object() || !attributes.contains(name)) return false;
+  const nlohmann::json& value = attributes[name];
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number()) return value.get<double>() != 0;
+  if (value.is_string()) return !value.get_ref<const std::string&>().empty();
+  return !value.empty();
+}
+
+/// Stacks the masks; images without one count fully. nullopt if none has one.
+std::optional<at::Tensor> stack_masks(const std::vector<Sample>& samples, const BatchPlan& plan) {
+  std::vector<at::Tensor> masks;
+  bool any = false;
+  for (const Sample& sample : samples) {
+    any = any || sample.mask.defined();
+    masks.push_back(sample.mask.defined() ? sample.mask
+                                          : at::ones({plan.bucket_height, plan.bucket_width}, at::kFloat));
+  }
+  if (!any) return std::nullopt;
+  return at::stack(masks);  // B times [H,W] -> [B,H,W]
+}
+
+}  // namespace
+
+Batch load_batch(const Dataset& dataset, const BatchPlan& plan, int64_t epoch, int64_t step, bool with_pixels) {
+  LORAPTOR_ASSERT(!plan.images.empty() && plan.images.size() == plan.occurrences.size());
+  // Validation images look the same each time.
+  const int64_t draw_epoch = dataset.is_validation() ? 0 : epoch;
+  const CaptionMoment moment{epoch, step, dataset.max_train_steps()};
+  Batch batch;
+  batch.plan = plan;
+  std::vector<Sample> samples;
+  std::vector<float> weights;
+  for (size_t i = 0; i < plan.images.size(); ++i) {
+    const ImageEntry& entry = dataset.images().at(static_cast<size_t>(plan.images[i]));
+    const SubsetConfig& subset = dataset.subset_of(entry);
+    const uint64_t occurrence = plan.occurrences[i];
+    PythonRandom augmentation = sample_random(dataset, tensor::Purpose::augmentation, draw_epoch, occurrence);
+    PythonRandom caption = sample_random(dataset, tensor::Purpose::caption, draw_epoch, occurrence);
+    samples.push_back(load_sample(dataset, entry, augmentation, with_pixels));
+    batch.captions.push_back(transform_caption(subset.caption, entry.caption, moment, caption));
+    batch.stems.push_back(entry.stem);
+    batch.flipped.push_back(samples.back().flipped);
+    batch.preserve_output.push_back(is_truthy(subset.custom_attributes, "diff_output_preservation"));
+    weights.push_back(static_cast<float>(entry.loss_weight));
+  }
+  batch.loss_weights = at::tensor(weights, at::kFloat);
+  batch.masks = stack_masks(samples, plan);
+  if (with_pixels) {
+    std::vector<at::Tensor> pixels;
+    for (const Sample& sample : samples) pixels.push_back(sample.pixels);
+    batch.pixels = at::stack(pixels);  // B times [3,H,W] -> [B,3,H,W]
+  }
+  return batch;
+}
+
+CacheInput load_cache_input(const Dataset& dataset, const ImageEntry& image) {
+  const bool wants_mask = dataset.subset_of(image).alpha_mask;
+  const io::Image decoded = io::read_image(image.path, wants_mask ? io::AlphaMode::keep : io::AlphaMode::drop);
+  const io::Image cut = resize_and_crop(decoded, centre_crop(image.geometry), interpolation_of(dataset, image, true));
+  CacheInput input;
+  input.original = {decoded.width, decoded.height};
+  input.pixels = image_to_tensor(cut);
+  if (wants_mask) input.mask = alpha_of(cut);
+  return input;
+}
+
+}  // namespace loraptor::data

@@ -1,0 +1,49 @@
+// The caption file beside an image.
+#include "data/caption_file.h"
+
+#include <filesystem>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "data/python_text.h"
+
+namespace loraptor::data {
+namespace {
+
+std::string parse_caption(const std::string& path, std::string text, bool all_lines) {
+  if (text.empty()) {
+    throw FileError(path,
+                    "caption file: got 0 bytes, expected text.\nHint: write a caption, or a blank line for an "
+                    "empty caption, or delete the file.");
+  }
+  if (!is_utf8(text)) {
+    throw FileError(path, "caption file: got bytes that are not UTF-8, expected UTF-8 text.\nHint: save it as UTF-8.");
+  }
+  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+  const std::vector<std::string> lines = split(replace_all(replace_all(text, "\r\n", "\n"), "\r", "\n"), "\n");
+  if (!all_lines) return strip(lines.front());
+  std::vector<std::string> kept;
+  for (const std::string& line : lines) {
+    if (std::string stripped = strip(line); !stripped.empty()) kept.push_back(std::move(stripped));
+  }
+  return join(kept, "\n");
+}
+
+}  // namespace
+
+StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules) {
+  const std::string base = without_extension(image_path);
+  std::vector<std::string> candidates{base + rules.extension};
+  std::vector<std::string> pieces = split(base, "_");
+  if (pieces.size() >= 5) {
+    pieces.resize(pieces.size() - 4);
+    candidates.push_back(join(pieces, "_") + rules.extension);
+  }
+  for (const std::string& path : candidates) {
+    if (std::filesystem::is_regular_file(path)) return {parse_caption(path, read_file(path), rules.all_lines), true};
+  }
+  return {rules.class_tokens.value_or(""), false};
+}
+
+}  // namespace loraptor::data

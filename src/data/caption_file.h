@@ -1,0 +1,28 @@
+// The caption file beside an image.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace loraptor::data {
+
+/// Which caption file belongs to an image, and what stands in for a missing one.
+struct CaptionFileRules {
+  std::string extension = ".caption";       // with its dot; may be empty
+  bool all_lines = false;                   // keep every line (wildcard captions) instead of the first only
+  std::optional<std::string> class_tokens;  // used when there is no file
+};
+
+struct StoredCaption {
+  std::string text;
+  bool found = false;  // false: no file; `text` is the class tokens, or empty
+};
+
+/// Reads the caption of `image_path`: the file with the same name and the caption's extension, or, for images named
+/// name_cx_cy_w_h by a face detector, name + extension. Line ends of any kind; Unicode white space is stripped; a byte
+/// order mark is dropped. With all_lines blank lines are dropped and the others joined by '\n'.
+/// Throws FileError if the file is empty or not UTF-8.
+/// Source: sd-scripts@48d368f library/train_util.py:DreamBoothDataset.read_caption.
+StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules);
+
+}  // namespace loraptor::data

@@ -1,0 +1,258 @@
+// From the settings to a Dataset: scanning, splitting, balancing, buckets.
+#include "data/dataset_build.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "data/dataset_toml.h"
+#include "data/python_text.h"
+#include "data/validation_split.h"
+
+namespace loraptor::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// An image on its way into the group.
+struct Candidate {
+  const ScannedImage* image;
+  int64_t subset;  // number in DatasetPart::subsets
+  int64_t repeats;
+};
+
+const std::string& source_of(const SubsetConfig& subset) {
+  return subset.metadata_file.empty() ? subset.image_dir : subset.metadata_file;
+}
+
+bool has_split(const DatasetConfig& config) { return config.validation_split > 0 && config.validation_split <= 1; }
+
+/// The images of a subset that belong to the group, in the order in which they are registered.
+std::vector<const ScannedImage*> select_images(const ScannedSubset& subset, const DatasetConfig& config, uint64_t seed,
+                                               bool is_validation) {
+  const auto count = static_cast<int64_t>(subset.images.size());
+  // Regularisation images are all for training.
+  const double fraction = subset.config.is_reg ? 0.0 : config.validation_split;
+  const uint64_t split_seed = config.validation_seed ? static_cast<uint64_t>(*config.validation_seed) : seed;
+  const SplitParts parts = split_for_validation(count, fraction, split_seed);
+  std::vector<const ScannedImage*> images;
+  for (const int64_t i : is_validation ? parts.validation : parts.training) {
+    images.push_back(&subset.images[static_cast<size_t>(i)]);
+  }
+  return images;
+}
+
+void count_tags(const ScannedImage& image, std::map<std::string, int64_t>& counts) {
+  for (const std::string& piece : split(image.tag_source, ",")) {
+    if (const std::string tag = lower(strip(piece)); !tag.empty()) ++counts[tag];
+  }
+}
+
+/// Fills `part`'s subsets, counts and tags; returns the images in registration order.
+std::vector<Candidate> collect_candidates(DatasetPart& part, const std::vector<ScannedSubset>& subsets, uint64_t seed,
+                                          bool is_validation) {
+  std::vector<Candidate> training, regularisation;
+  for (const ScannedSubset& subset : subsets) {
+    if (is_validation && subset.config.is_reg) continue;
+    auto& counts = part.tag_frequency[base_name(source_of(subset.config))];
+    const auto images = select_images(subset, part.config, seed, is_validation);
+    if (images.empty()) continue;
+    const auto number = static_cast<int64_t>(part.subsets.size());
+    const int64_t repeats = is_validation ? 1 : subset.config.num_repeats;
+    part.subsets.push_back({subset.config, static_cast<int64_t>(images.size())});
+    for (const ScannedImage* image : images) {
+      count_tags(*image, counts);
+      (subset.config.is_reg ? regularisation : training).push_back({image, number, repeats});
+      (subset.config.is_reg ? part.num_reg_images : part.num_train_images) += repeats;
+    }
+  }
+  if (regularisation.empty()) return training;
+  if (part.num_train_images < part.num_reg_images) {
+    log::warn("there are more regularisation images ({}) than training images ({}); some are not used",
+              part.num_reg_images, part.num_train_images);
+  }
+  std::vector<int64_t> repeats;
+  for (const Candidate& candidate : regularisation) repeats.push_back(candidate.repeats);
+  repeats = balance_regularisation(repeats, part.num_train_images);
+  for (size_t i = 0; i < repeats.size(); ++i) {
+    training.push_back({regularisation[i].image, regularisation[i].subset, repeats[i]});
+  }
+  return training;
+}
+
+/// One image per file: a later candidate takes the place of an earlier one.
+std::vector<Candidate> without_duplicates(const std::vector<Candidate>& candidates) {
+  std::map<std::string, size_t> places;
+  std::vector<Candidate> unique;
+  for (const Candidate& candidate : candidates) {
+    const std::string path = fs::absolute(candidate.image->path).lexically_normal().string();
+    const auto [place, is_new] = places.emplace(path, unique.size());
+    if (is_new) {
+      unique.push_back(candidate);
+    } else {
+      log::warn("'{}' is in two subsets of one data set; the later one counts", candidate.image->path);
+      unique[place->second] = candidate;
+    }
+  }
+  return unique;
+}
+
+/// Sorts images into buckets and numbers the occurrences of each.
+void form_buckets(DatasetPart& part, ImageEntry* images, size_t count) {
+  std::set<Size> sizes;
+  double errors = 0;
+  for (size_t i = 0; i < count; ++i) {
+    sizes.insert(images[i].geometry.bucket);
+    errors += std::abs(images[i].geometry.ratio_error);
+  }
+  part.buckets.assign(sizes.begin(), sizes.end());
+  part.bucket_occurrences.resize(part.buckets.size());
+  if (part.config.enable_bucket && count != 0) part.mean_ratio_error = errors / static_cast<double>(count);
+  for (size_t i = 0; i < count; ++i) {
+    ImageEntry& image = images[i];
+    const auto bucket = std::lower_bound(part.buckets.begin(), part.buckets.end(), image.geometry.bucket);
+    image.bucket = bucket - part.buckets.begin();
+    for (int64_t repeat = 0; repeat < image.repeats; ++repeat) {
+      part.bucket_occurrences[static_cast<size_t>(image.bucket)].push_back(image.first_occurrence +
+                                                                           static_cast<uint64_t>(repeat));
+    }
+  }
+}
+
+ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const std::vector<Size>& table,
+                      double prior_loss_weight) {
+  const SubsetConfig& subset = part.subsets[static_cast<size_t>(candidate.subset)].config;
+  const ScannedImage& image = *candidate.image;
+  ImageEntry entry;
+  entry.path = image.path;
+  entry.key = image.key;
+  entry.stem = without_extension(base_name(image.path));
+  entry.caption = image.caption;
+  entry.width = image.size.width;
+  entry.height = image.size.height;
+  entry.geometry = choose_bucket(part.bucket_config, table, image.size, image.path);
+  entry.repeats = candidate.repeats;
+  entry.is_regularisation = subset.is_reg;
+  entry.loss_weight = subset.is_reg ? prior_loss_weight : 1.0;
+  entry.subset = candidate.subset;
+  if (image.mask_path) entry.mask_path = *image.mask_path;
+  return entry;
+}
+
+void warn_about_shared_names(const std::vector<ImageEntry>& images, size_t first) {
+  std::map<std::string, const ImageEntry*> names;
+  for (size_t i = first; i < images.size(); ++i) {
+    const auto [other, is_new] = names.emplace(without_extension(images[i].path.string()), &images[i]);
+    if (!is_new) {
+      log::warn("'{}' and '{}' differ only in their extension: they share a caption and cache files",
+                other->second->path.string(), images[i].path.string());
+    }
+  }
+}
+
+void add_dataset(DatasetContent& content, const DatasetConfig& config, const std::vector<ScannedSubset>& subsets,
+                 double prior_loss_weight) {
+  DatasetPart part;
+  part.config = config;
+  part.bucket_config = config.buckets();
+  if (const auto problem = adjust_bucket_limits(part.bucket_config)) throw UsageError("[data set] " + *problem);
+  const auto candidates = without_duplicates(collect_candidates(part, subsets, content.seed, content.is_validation));
+  const std::vector<Size> table = bucket_table(part.bucket_config);
+  const size_t first = content.images.size();
+  for (const Candidate& candidate : candidates) {
+    ImageEntry entry = make_entry(candidate, part, table, prior_loss_weight);
+    entry.index = static_cast<int64_t>(content.images.size());
+    entry.dataset = static_cast<int64_t>(content.parts.size());
+    if (!content.images.empty()) {
+      const ImageEntry& last = content.images.back();
+      entry.first_occurrence = last.first_occurrence + static_cast<uint64_t>(last.repeats);
+    }
+    content.images.push_back(std::move(entry));
+  }
+  form_buckets(part, content.images.data() + first, content.images.size() - first);
+  warn_about_shared_names(content.images, first);
+  content.parts.push_back(std::move(part));
+}
+
+void warn_about_dataset(const DatasetConfig& config) {
+  BucketConfig adjusted = config.buckets();
+  if (config.enable_bucket && !adjust_bucket_limits(adjusted)) {
+    if (adjusted.min_side != config.min_bucket_reso) {
+      log::warn("min_bucket_reso {} is rounded down to {}, a multiple of bucket_reso_steps", config.min_bucket_reso,
+                adjusted.min_side);
+    }
+    if (adjusted.max_side != config.max_bucket_reso) {
+      log::warn("max_bucket_reso {} is rounded up to {}, a multiple of bucket_reso_steps", config.max_bucket_reso,
+                adjusted.max_side);
+    }
+  }
+  if (config.validation_split != 0 && !has_split(config)) {
+    log::warn("validation_split {} is not between 0 and 1: nothing is set aside", config.validation_split);
+  }
+}
+
+}  // namespace
+
+std::vector<int64_t> balance_regularisation(const std::vector<int64_t>& repeats, int64_t num_train_images) {
+  std::vector<int64_t> used;
+  int64_t total = 0;
+  for (size_t i = 0; i < repeats.size() && total < num_train_images; ++i) {
+    used.push_back(repeats[i]);
+    total += repeats[i];
+  }
+  for (size_t i = 0; !used.empty() && total < num_train_images; i = (i + 1) % used.size(), ++total) ++used[i];
+  return used;
+}
+
+std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config) {
+  std::vector<ScannedSubset> result;
+  std::set<std::string> seen;
+  for (const SubsetConfig& subset : config.subsets) {
+    const std::string& source = source_of(subset);
+    if (subset.num_repeats < 1) {
+      log::warn("subset '{}' is left out: num_repeats is {}", source, subset.num_repeats);
+      continue;
+    }
+    if (seen.contains(source)) {
+      log::warn("subset '{}' is left out: an earlier subset of the data set has it already", source);
+      continue;
+    }
+    std::vector<ScannedImage> images = scan_subset(config.kind, subset);
+    if (images.empty()) {
+      if (!fs::exists(source)) continue;
+      log::warn("subset '{}' has no images", source);
+    }
+    seen.insert(source);
+    result.push_back({subset, std::move(images)});
+  }
+  return result;
+}
+
+ScannedDatasets scan_datasets(const DataConfig& flags) {
+  ScannedDatasets scanned{load_datasets_config(flags), {}};
+  for (const DatasetConfig& config : scanned.config.datasets) {
+    warn_about_dataset(config);
+    scanned.subsets.push_back(scan_subsets(config));
+  }
+  return scanned;
+}
+
+DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,
+                             bool is_validation) {
+  DatasetContent content;
+  content.flags = flags;
+  content.from_file = scanned.config.from_file;
+  content.is_validation = is_validation;
+  content.seed = seed;
+  for (size_t i = 0; i < scanned.config.datasets.size(); ++i) {
+    const DatasetConfig& config = scanned.config.datasets[i];
+    if (is_validation && !has_split(config)) continue;
+    add_dataset(content, config, scanned.subsets[i], scanned.config.prior_loss_weight);
+  }
+  return content;
+}
+
+}  // namespace loraptor::data

@@ -1,0 +1,155 @@
+// Finds the images of one subset, their captions, sizes and masks.
+#include "data/subset_scan.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "data/caption_file.h"
+#include "data/image_listing.h"
+#include "data/metadata_file.h"
+#include "data/python_text.h"
+
+namespace loraptor::data {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+constexpr size_t kNamesShown = 5;
+
+std::string first_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kNamesShown); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > kNamesShown ? fmt::format("{} and {} more", text, names.size() - kNamesShown) : text;
+}
+
+std::vector<ScannedImage> read_folder(const SubsetConfig& subset) {
+  const CaptionFileRules rules{subset.caption_file_extension(), subset.caption.enable_wildcard, subset.class_tokens};
+  SizeFinder sizes;
+  std::vector<ScannedImage> images;
+  std::vector<std::string> without_caption;
+  for (const std::string& path : list_images(subset.image_dir)) {
+    const StoredCaption caption = read_caption(path, rules);
+    if (!caption.found) without_caption.push_back(path);
+    images.push_back({path, path, caption.text, caption.text, sizes.size_of(path), std::nullopt});
+  }
+  if (!without_caption.empty()) {
+    log::warn("{} of {} images in '{}' have no caption file ({}); {}: {}", without_caption.size(), images.size(),
+              subset.image_dir, rules.extension,
+              rules.class_tokens ? fmt::format("the class tokens '{}' are used", *rules.class_tokens)
+                                 : std::string("their caption is empty"),
+              first_names(without_caption));
+  }
+  return images;
+}
+
+/// metadata_cache.json alone defines images, captions and sizes.
+std::vector<ScannedImage> read_info_cache(const fs::path& path) {
+  ordered_json root;
+  try {
+    root = ordered_json::parse(read_file(path));
+  } catch (const ordered_json::parse_error& error) {
+    throw FileError(path, fmt::format("JSON text: {}.\nHint: delete the file; it is written again.", error.what()));
+  }
+  std::vector<ScannedImage> images;
+  for (const auto& [key, entry] : root.items()) {
+    const bool good = entry.is_object() && entry.contains("caption") && entry["caption"].is_string() &&
+                      entry.contains("resolution") && entry["resolution"].is_array() &&
+                      entry["resolution"].size() == 2 && entry["resolution"][0].is_number_integer() &&
+                      entry["resolution"][1].is_number_integer();
+    if (!good) {
+      throw FileError(path, fmt::format("entry '{}': got {}, expected a caption and a resolution.\n"
+                                        "Hint: delete the file; it is written again.",
+                                        key, entry.dump()));
+    }
+    const auto caption = entry["caption"].get<std::string>();
+    images.push_back({key,
+                      key,
+                      caption,
+                      caption,
+                      {entry["resolution"][0].get<int64_t>(), entry["resolution"][1].get<int64_t>()},
+                      std::nullopt});
+  }
+  log::info("{} images, captions and sizes are taken from '{}'", images.size(), path.string());
+  return images;
+}
+
+void write_info_cache(const fs::path& path, const std::vector<ScannedImage>& images) {
+  ordered_json root = ordered_json::object();
+  for (const ScannedImage& image : images) {
+    root[image.key] = {{"caption", image.caption}, {"resolution", {image.size.width, image.size.height}}};
+  }
+  write_file(path, root.dump(2));
+}
+
+std::vector<ScannedImage> scan_folder(const SubsetConfig& subset) {
+  if (!fs::is_directory(subset.image_dir)) {
+    log::warn("image_dir '{}' is not a folder; the subset is left out", subset.image_dir);
+    return {};
+  }
+  const fs::path cache = fs::path(subset.image_dir) / "metadata_cache.json";
+  if (subset.cache_info && fs::exists(cache)) return read_info_cache(cache);
+  std::vector<ScannedImage> images = read_folder(subset);
+  if (subset.cache_info && !images.empty()) write_info_cache(cache, images);
+  return images;
+}
+
+std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset) {
+  const MetadataRules rules{subset.caption.caption_separator, subset.caption.enable_wildcard};
+  SizeFinder sizes;
+  std::vector<ScannedImage> images;
+  for (const MetadataEntry& entry : read_metadata_file(subset.metadata_file, rules)) {
+    const fs::path key(entry.key);
+    if (key.is_relative() && subset.image_dir.empty()) {
+      throw UsageError(fmt::format("[{}] image_dir: got none, expected the folder of relative keys such as '{}'.",
+                                   subset.metadata_file, entry.key));
+    }
+    const std::string path = key.is_absolute() ? entry.key : (fs::path(subset.image_dir) / key).string();
+    images.push_back(
+        {entry.key, path, entry.caption, entry.tags, entry.size ? *entry.size : sizes.size_of(path), std::nullopt});
+  }
+  return images;
+}
+
+void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images) {
+  std::map<std::string, std::string> masks;  // stem -> path; the first of a stem counts
+  for (const std::string& path : list_images(subset.conditioning_data_dir)) {
+    masks.emplace(without_extension(base_name(path)), path);
+  }
+  std::vector<std::string> missing;
+  for (ScannedImage& image : images) {
+    const auto mask = masks.find(without_extension(base_name(image.path)));
+    if (mask == masks.end()) {
+      missing.push_back(image.path);
+    } else {
+      image.mask_path = mask->second;
+    }
+  }
+  if (!missing.empty()) {
+    throw UsageError(fmt::format("[{}] mask images: got none for {} of {} images, expected one for each: {}.",
+                                 subset.conditioning_data_dir, missing.size(), images.size(), first_names(missing)));
+  }
+  for (const ScannedImage& image : images) masks.erase(without_extension(base_name(image.path)));
+  if (masks.empty()) return;
+  std::vector<std::string> extra;
+  for (const auto& [stem, path] : masks) extra.push_back(path);
+  throw UsageError(fmt::format("[{}] mask images: got {} without an image in '{}', expected none: {}.",
+                               subset.conditioning_data_dir, extra.size(), subset.image_dir, first_names(extra)));
+}
+
+}  // namespace
+
+std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset) {
+  if (kind == DatasetKind::metadata) return scan_metadata(subset);
+  std::vector<ScannedImage> images = scan_folder(subset);
+  if (kind == DatasetKind::masked && !images.empty()) add_masks(subset, images);
+  return images;
+}
+
+}  // namespace loraptor::data

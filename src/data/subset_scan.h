@@ -1,0 +1,28 @@
+// Finds the images of one subset, their captions, sizes and masks.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/dataset_config.h"
+
+namespace loraptor::data {
+
+struct ScannedImage {
+  std::string key;  // as the reference names it: path joined from image_dir, or the key of a metadata file
+  std::string path;
+  std::string caption;     // as stored, before caption transforms
+  std::string tag_source;  // text whose comma-separated tags are counted
+  Size size;
+  std::optional<std::string> mask_path;
+};
+
+/// Scans a subset: a folder (with or without metadata_cache.json), a metadata file, or a folder with mask images.
+/// An empty result means that there is nothing to train on; the reason was logged.
+/// Writes metadata_cache.json where cache_info asks for it and there is none.
+/// Throws FileError (unreadable images, captions, lists), UsageError (relative keys without image_dir; images without
+/// mask, masks without image).
+std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset);
+
+}  // namespace loraptor::data
