@@ -1,0 +1,40 @@
+// TensorBoard event files: scalars and texts in TFRecord framing.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+namespace loraptor::io {
+
+/// One event file, `events.out.tfevents.<time>.<host>.<process>.0` in a folder.
+/// Ref: tensorflow/core/util/event.proto, core/lib/io/record_writer.cc (format).
+class EventFile {
+ public:
+  /// Creates the folder and the file. Throws FileError.
+  explicit EventFile(const std::filesystem::path& folder);
+  ~EventFile();
+  EventFile(const EventFile&) = delete;
+  EventFile& operator=(const EventFile&) = delete;
+
+  /// Appends a scalar; it is visible to readers at once. Throws FileError.
+  void add_scalar(const std::string& tag, double value, int64_t step);
+  /// Appends a text, shown (as Markdown) under TensorBoard's "Text".
+  void add_text(const std::string& tag, const std::string& text, int64_t step);
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void write_summary(const std::string& value, int64_t step);
+  void write_record(const std::string& event);
+
+  std::filesystem::path path_;
+  std::FILE* file_;
+};
+
+/// CRC32C (Castagnoli) of bytes, and TFRecord's masked form.
+uint32_t crc32c(const std::string& bytes);
+uint32_t masked_crc32c(const std::string& bytes);
+
+}  // namespace loraptor::io

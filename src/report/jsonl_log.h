@@ -1,0 +1,28 @@
+// --log_json: one JSON object a line, one line per optimizer step (docs/formats.md).
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+
+#include "report/metric.h"
+
+namespace loraptor::report {
+
+class JsonlLog {
+ public:
+  /// Begins the file anew, or goes on with it after `first_step` > 0: then lines of later steps, which a run that was
+  /// stopped had still written, are dropped. Throws FileError.
+  JsonlLog(const std::filesystem::path& path, int64_t first_step);
+  ~JsonlLog();
+  JsonlLog(const JsonlLog&) = delete;
+  JsonlLog& operator=(const JsonlLog&) = delete;
+
+  /// Writes and flushes a line. Throws FileError when the disk is full.
+  void write(const StepRecord& record);
+
+ private:
+  std::filesystem::path path_;
+  std::FILE* file_;
+};
+
+}  // namespace loraptor::report

@@ -1,0 +1,95 @@
+// Learning-rate schedules against the reference.
+#include "optim/lr_schedule.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "support/golden.h"
+#include "support/number_check.h"
+
+namespace loraptor {
+namespace {
+
+optim::StepsOrFraction steps_or_fraction(const std::string& text) {
+  const double value = std::stod(text);
+  return {value, value < 1};
+}
+
+optim::ScheduleConfig schedule_config(const std::vector<std::string>& args) {
+  optim::ScheduleConfig config;
+  for (size_t i = 0; i + 1 < args.size(); ++i) {
+    const auto& flag = args[i];
+    const auto& value = args[i + 1];
+    if (flag == "--lr_scheduler_args") {
+      while (i + 1 < args.size() && !args[i + 1].starts_with("--")) config.lr_scheduler_args.push_back(args[++i]);
+      continue;
+    }
+    ++i;
+    if (flag == "--lr_scheduler") config.lr_scheduler = value;
+    else if (flag == "--lr_scheduler_type") config.lr_scheduler_type = value;
+    else if (flag == "--lr_warmup_steps") config.lr_warmup_steps = steps_or_fraction(value);
+    else if (flag == "--lr_decay_steps") config.lr_decay_steps = steps_or_fraction(value);
+    else if (flag == "--lr_scheduler_num_cycles") config.lr_scheduler_num_cycles = std::stol(value);
+    else if (flag == "--lr_scheduler_power") config.lr_scheduler_power = std::stod(value);
+    else if (flag == "--lr_scheduler_timescale") config.lr_scheduler_timescale = std::stol(value);
+    else if (flag == "--lr_scheduler_min_lr_ratio") config.lr_scheduler_min_lr_ratio = std::stod(value);
+    else ADD_FAILURE() << "golden case uses " << flag;
+  }
+  return config;
+}
+
+TEST(GoldenSchedules, EqualTheReference) {
+  const auto path = test::golden_folder() / "train/schedules.json";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not in this golden folder";
+  const auto file = test::read_golden_json(path);
+  test::NumberCheck check("schedules.json");
+  const auto bases = file["group_base_lr"].get<std::vector<double>>();
+  for (const auto& c : file["cases"]) {
+    const auto config = schedule_config(c["args"]);
+    const optim::ScheduleRun run{c["max_train_steps"], c["processes"], file["learning_rate"]};
+    if (c.contains("error") && !c["error"].is_null()) {
+      EXPECT_THROW(optim::create_lr_schedule(config, run), UsageError) << c["args"];
+      continue;
+    }
+    const auto schedule = optim::create_lr_schedule(config, run);
+    for (size_t g = 0; g < bases.size(); ++g) {
+      const auto want = test::json_numbers(c["lr_group_" + std::to_string(g)]);
+      std::vector<double> got;
+      for (size_t step = 0; step < want.size(); ++step) {
+        got.push_back(schedule(static_cast<int64_t>(step) * run.processes, bases[g]));
+      }
+      const std::string name = c["args"].dump() + " P" + std::to_string(run.processes) + " group " + std::to_string(g);
+      check.expect(name, got, want, 1e-18, 1e-12);
+    }
+  }
+}
+
+TEST(Schedules, UnknownNamesAndArgumentsAreRefused) {
+  optim::ScheduleConfig config;
+  config.lr_scheduler = "cosin";
+  EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 1e-4}), UsageError);
+  config.lr_scheduler = "cosine";
+  config.lr_scheduler_args = {"gamma=1"};
+  EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 1e-4}), UsageError);
+  config.lr_scheduler_type = "StepLR";
+  EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 1e-4}), UsageError);
+  config.lr_scheduler_type = "ReduceLROnPlateau";
+  EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 1e-4}), UsageError);
+}
+
+TEST(Schedules, RulesThatAreNoNumbersAreRefused) {
+  optim::ScheduleConfig config;
+  config.lr_scheduler = "piecewise_constant";
+  for (const char* rules : {"step_rules=''", "step_rules='1:10'", "step_rules='1,2'", "step_rules='a:1,0'"}) {
+    config.lr_scheduler_args = {rules};
+    EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 1e-4}), UsageError) << rules;
+  }
+}
+
+TEST(Schedules, FractionsAreOfAllProcessesAndRoundDown) {
+  EXPECT_EQ(optim::schedule_length({0.15, true}, {65, 2, 0}), 19);
+  EXPECT_EQ(optim::schedule_length({10, false}, {65, 2, 0}), 10);
+}
+
+}  // namespace
+}  // namespace loraptor
