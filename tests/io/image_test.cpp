@@ -28,8 +28,11 @@ Image pattern(int64_t width, int64_t height, int64_t channels) {
   const fs::path variable = test::golden_folder() / "data/images" / (name); \
   if (!fs::exists(variable)) GTEST_SKIP() << variable << " is missing"
 
-/// Without the wait for the disk of write_file.
-void write_quickly(const fs::path& path, std::string_view bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+/// Without waiting for the disk: write_file flushes, and so do file systems when a file is overwritten.
+void write_quickly(const fs::path& path, std::string_view bytes) {
+  fs::remove(path);
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 std::string refusal(const fs::path& path) {
   try {
