@@ -9,9 +9,9 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 /// Carries a function through the saved data of an autograd node.
-struct WeightReader : torch::CustomClassHolder {
-  explicit WeightReader(std::function<at::Tensor()> read) : read(std::move(read)) {}
-  std::function<at::Tensor()> read;
+struct FrozenProduct : torch::CustomClassHolder {
+  explicit FrozenProduct(std::function<at::Tensor(const at::Tensor&)> call) : call(std::move(call)) {}
+  std::function<at::Tensor(const at::Tensor&)> call;
 };
 
 /// The arguments that autograd need not know.
@@ -36,7 +36,7 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& down, const at::Tensor& up,
                             const Frozen& frozen) {
     const auto rows = x.reshape({-1, x.size(-1)});  // [..,in] -> [N,in]
-    auto y = at::linear(rows, frozen.weight.read(), frozen.bias);
+    auto y = frozen.weight.product(rows, frozen.bias);
     const auto leading = x.sizes().slice(0, static_cast<size_t>(x.dim() - 1));
     const auto a = down.to(y.scalar_type()), b = up.to(y.scalar_type());
     const auto h = apply_mask(rows.mm(a.t()), frozen.mask, leading);
@@ -46,8 +46,8 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
           .addmm_(h.narrow(1, i * rank, rank), b.narrow(0, i * out, out).t(), /*beta=*/1, /*alpha=*/frozen.scale);
     }
     context->save_for_backward({rows, h, down, up, frozen.mask});
-    context->saved_data["weight"] =
-        c10::IValue::make_capsule(c10::make_intrusive<WeightReader>(frozen.weight.reader()));
+    context->saved_data["product"] =
+        c10::IValue::make_capsule(c10::make_intrusive<FrozenProduct>(frozen.weight.input_gradient()));
     context->saved_data["scale"] = frozen.scale;
     context->saved_data["splits"] = frozen.splits;
     context->saved_data["leading"] = leading;
@@ -84,8 +84,8 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
 
     at::Tensor x_grad;
     if (wants_x) {
-      const auto weight = context->saved_data["weight"].toCapsule();
-      x_grad = g.mm(static_cast<WeightReader&>(*weight).read());
+      const auto product = context->saved_data["product"].toCapsule();
+      x_grad = static_cast<FrozenProduct&>(*product).call(g);
       x_grad.addmm_(dh, down.to(g.scalar_type()));
       auto shape = leading;
       shape.push_back(x_grad.size(1));

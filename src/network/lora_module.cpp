@@ -1,11 +1,14 @@
 #include "network/lora_module.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include <cmath>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "network/key_names.h"
 #include "network/lora_linear.h"
+#include "nn/linear.h"
 
 namespace loraptor::network {
 namespace {
@@ -34,7 +37,7 @@ std::pair<int64_t, int64_t> LoraModule::sizes(const ModulePlan& plan) {
 }
 
 at::Tensor LoraModule::forward(const at::Tensor& x, const nn::WeightStorage& weight, const at::Tensor& bias) const {
-  if (mode_->multiplier == 0 || is_dropped()) return at::linear(x, weight.read(), bias);
+  if (mode_->multiplier == 0 || is_dropped()) return nn::frozen_linear(x, weight, bias);
   return low_rank_linear(x, weight, bias, {down_, up_, draw_mask(x), mode_->multiplier * scale(), plan_.splits});
 }
 

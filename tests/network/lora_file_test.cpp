@@ -73,7 +73,9 @@ TEST(GoldenLoraFile, files_of_the_reference_are_read_and_written_alike) {
   const auto lists = test::golden_files("train", "lora_file", ".json");
   if (lists.empty()) GTEST_SKIP() << "no lora_file.json in " << test::golden_folder();
   for (const auto& list : lists) {
-    for (const auto& entry : test::read_golden_json(list)["entries"]) {
+    const auto golden = test::read_golden_json(list);
+    ASSERT_FALSE(golden.at("entries").empty());
+    for (const auto& entry : golden.at("entries")) {
       const auto path = list.parent_path() / entry.at("file").get<std::string>();
       if (!std::filesystem::exists(path)) continue;
       check_entry(path, entry);

@@ -111,6 +111,17 @@ TEST(low_rank_linear, float32_parameters_over_bfloat16_weights_get_float32_gradi
   EXPECT_LT((down - problem.term.down.grad()).norm().item<double>(), 0.02 * down.norm().item<double>());
 }
 
+TEST(low_rank_linear, a_weight_that_is_converted_on_use_gives_the_same) {
+  auto got = make_problem({7}, 3, at::kFloat), want = make_problem({7}, 3, at::kFloat);
+  const auto stored = got.weight.to(at::kBFloat16);
+  want.weight = stored.to(at::kFloat);
+  low_rank_linear(got.x, *nn::converted_weight(stored, at::kFloat), got.bias, got.term).sin().sum().backward();
+  plain(want).sin().sum().backward();
+  EXPECT_TRUE(got.x.grad().allclose(want.x.grad(), 1e-5, 1e-5));
+  EXPECT_TRUE(got.term.down.grad().allclose(want.term.down.grad(), 1e-5, 1e-5));
+  EXPECT_TRUE(got.term.up.grad().allclose(want.term.up.grad(), 1e-5, 1e-5));
+}
+
 TEST(low_rank_linear, an_input_without_gradient_gets_none) {
   auto problem = make_problem({7}, 1, at::kFloat);
   problem.x = problem.x.detach();
