@@ -9,11 +9,16 @@
 namespace loraptor::data {
 namespace {
 
-DatasetsConfig load(const std::string& text, DataConfig flags = {}) {
+DatasetsConfig load(const std::string& text, DataConfig& flags) {
   test::WorkingFolder folder;
   test::write_text("config.toml", text);
   flags.dataset_config = "config.toml";
   return load_datasets_config(flags);
+}
+
+DatasetsConfig load(const std::string& text) {
+  DataConfig flags;
+  return load(text, flags);
 }
 
 std::string message_of(const std::string& text) {
@@ -28,20 +33,16 @@ std::string message_of(const std::string& text) {
 TEST(DatasetToml, subset_beats_data_set_beats_general_beats_flag) {
   DataConfig flags;
   flags.keep_tokens = 1;
-  flags.resolution = "512,640";
   const DatasetsConfig config = load(
-      "[general]\nkeep_tokens = 2\n[[datasets]]\nkeep_tokens = 3\n[[datasets.subsets]]\nimage_dir = 'a'\n"
-      "keep_tokens = 4\n[[datasets.subsets]]\nimage_dir = 'b'\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = 'c'\n",
+      "[general]\nkeep_tokens = 2\nresolution = 64\n[[datasets]]\nkeep_tokens = 3\n[[datasets.subsets]]\n"
+      "image_dir = 'a'\nkeep_tokens = 4\n[[datasets.subsets]]\nimage_dir = 'b'\n[[datasets]]\n"
+      "[[datasets.subsets]]\nimage_dir = 'c'\n",
       flags);
   EXPECT_EQ(config.datasets[0].subsets[0].caption.keep_tokens, 4);
   EXPECT_EQ(config.datasets[0].subsets[1].caption.keep_tokens, 3);
   EXPECT_EQ(config.datasets[1].subsets[0].caption.keep_tokens, 2);
-  EXPECT_EQ(config.datasets[1].resolution, (Size{512, 640}));
-  EXPECT_EQ(load("[[datasets]]\nresolution=64\n[[datasets.subsets]]\nimage_dir='c'\n", flags)
-                .datasets[0]
-                .subsets[0]
-                .caption.keep_tokens,
-            1);
+  const DatasetsConfig plain = load("[[datasets]]\nresolution=64\n[[datasets.subsets]]\nimage_dir='c'\n", flags);
+  EXPECT_EQ(plain.datasets[0].subsets[0].caption.keep_tokens, 1);
 }
 
 TEST(DatasetToml, an_explicit_false_beats_the_flag) {

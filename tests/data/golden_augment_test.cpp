@@ -101,5 +101,24 @@ TEST(GoldenMasks, alpha_and_mask_images_equal_the_reference) {
   }
 }
 
+TEST(GoldenMasks, mask_images_weigh_latent_cells_by_their_red_channel) {
+  const json file = test::golden_data("pixels.json");
+  if (file.is_null()) GTEST_SKIP() << "the golden set has no pixels.json";
+  test::GoldenFile tensors(test::golden_folder() / "data" / "pixels.safetensors");
+  for (const json& resize : test::list_of(file, "resize")) {
+    const std::string name = "mask_image." + resize["key"].get<std::string>() + ".latent";
+    if (!tensors.has(name)) continue;
+    const io::Image image =
+        io::read_image(test::golden_folder() / "data" / "images" / resize["file"].get<std::string>());
+    const BucketChoice choice{size_of(resize["bucket"]), size_of(resize["resized"])};
+    ASSERT_TRUE(resize["interpolation"].is_null());
+    const io::Image cut = resize_and_crop(image, centre_crop(choice), io::Interpolation::automatic);
+    const at::Tensor red = image_to_tensor(cut)[0] / 2 + 0.5;
+    const at::Tensor cells =  // [H,W] -> [h,8,w,8] -> [h,w]
+        red.reshape({red.size(0) / 8, 8, red.size(1) / 8, 8}).mean(at::IntArrayRef{1, 3});
+    tensors.expect_close(name, cells, 1e-6);
+  }
+}
+
 }  // namespace
 }  // namespace loraptor::data
