@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "nn/weight_storage.h"
 
 namespace loraptor::models {
 namespace {
@@ -24,7 +25,10 @@ void note(const ActivationTrace& trace, const std::string& name, const at::Tenso
 
 }  // namespace
 
-Vae::Vae(const PartReader& reader) {
+Vae::Vae(const PartReader& stored) {
+  const auto& options = stored.options();
+  const auto reader =
+      stored.as(nn::fast_compute_dtype(at::empty({0}, at::dtype(options.dtype).device(options.device))));
   const auto& first = reader.shape(kFirst);
   if (first.empty() || first[0] % 32 != 0) {
     throw FileError(reader.path(),

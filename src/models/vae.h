@@ -13,23 +13,25 @@
 namespace loraptor::models {
 
 /// The SD3 VAE: 16 latent channels, factor 8, four levels of 1, 2, 4 and 4 times the channels of the first convolution.
-/// It runs in the load dtype and is never trained, so no graph is recorded.
+/// It runs in the load dtype, or in float32 where the CPU is slow at that one (a 16-bit convolution then takes many
+/// times as long). It is never trained, so no graph is recorded.
 /// Ref: arXiv:2112.10752, arXiv:2403.03206 §2.1; sd-scripts@48d368f library/sd3_models.py:SDVAE.
 class Vae {
  public:
   /// Throws FileError naming all missing and unexpected tensors, or one of wrong shape.
-  explicit Vae(const PartReader& reader);
+  explicit Vae(const PartReader& stored);
 
   /// pixels  [B,3,H,W] in -1..1, any float dtype, H and W multiples of 8
   /// trace   enc.conv_in, enc.down<l>.blocks, enc.down<l>.downsample, enc.mid.attn, enc.mid
-  /// Returns the moments [B,32,H/8,W/8] in the load dtype: means and log-variances.
+  /// Returns the moments [B,32,H/8,W/8] in `dtype()`: means and log-variances.
   at::Tensor encode(const at::Tensor& pixels, const ActivationTrace& trace = {}) const;
 
   /// latents [B,16,h,w], unscaled, any float dtype
   /// trace   dec.conv_in, dec.mid, dec.up<l>.blocks
-  /// Returns pixels [B,3,8h,8w] in the load dtype, about -1..1, not clamped.
+  /// Returns pixels [B,3,8h,8w] in `dtype()`, about -1..1, not clamped.
   at::Tensor decode(const at::Tensor& latents, const ActivationTrace& trace = {}) const;
 
+  /// What it computes in.
   at::ScalarType dtype() const { return enc_conv_in_.weight.scalar_type(); }
   at::Device device() const { return enc_conv_in_.weight.device(); }
 

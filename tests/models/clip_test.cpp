@@ -89,7 +89,7 @@ TEST(GradClip, adapter_gradients_match_finite_differences_and_checkpointing) {
   const auto plain = test::adapter_gradients(adapters, loss);
   clip.set_runner(std::make_shared<memory::CheckpointRunner>());
   const auto recomputed = test::adapter_gradients(adapters, loss);
-  for (size_t i = 0; i < plain.size(); ++i) EXPECT_TRUE(at::equal(plain[i], recomputed[i])) << i;
+  test::expect_equal_gradients(recomputed, plain);
 }
 
 }  // namespace

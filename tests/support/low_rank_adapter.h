@@ -45,6 +45,14 @@ inline std::vector<at::Tensor> adapter_gradients(const Adapters& adapters, const
   return gradients;
 }
 
+/// Expects the gradients to be equal up to the order in which a residual stream's parts are summed.
+inline void expect_equal_gradients(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    EXPECT_LE((got[i] - want[i]).norm().item<double>(), 1e-5 * want[i].norm().item<double>()) << "tensor " << i;
+  }
+}
+
 /// Compares the derivative along one direction with a central difference, for each tensor that gradients belong to.
 /// A layer that adds nothing to the loss has gradient zero.
 inline void check_adapter_gradients(const Adapters& adapters, const std::function<at::Tensor()>& loss) {
