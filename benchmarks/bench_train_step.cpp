@@ -155,6 +155,7 @@ class Bench {
     const train::StepContext context{.flow = flow_,
                                      .mmdit = model_,
                                      .runner = runner_,
+                                     .network = *network_,
                                      .draws = draws_,
                                      .position_crop_rate = 0,
                                      .rng = rng_,

@@ -12,8 +12,7 @@ std::vector<Option> image_rows() {
       option("--train_data_dir", FIELD(data.train_data_dir),
              "Folder with subfolders <repeats>_<class tokens> of images, when there is no --dataset_config."),
       option("--reg_data_dir", FIELD(data.reg_data_dir), "The same for regularisation images."),
-      option("--in_json", FIELD(data.in_json), "JSON or JSONL metadata file: captions come from it.")
-          .not_yet("put the captions into text files beside the images"),
+      option("--in_json", FIELD(data.in_json), "JSON or JSONL metadata file: captions come from it."),
       option("--dataset_repeats", FIELD(data.dataset_repeats), "Repeats of a subset that has no num_repeats."),
       option("--train_batch_size", FIELD(data.train_batch_size), "Images per micro-step."),
       option("--resolution", FIELD(data.resolution), "Training resolution: N or W,H. Mandatory somewhere."),
@@ -34,62 +33,44 @@ std::vector<Option> caption_rows() {
       option("--caption_extension", FIELD(data.caption_extension), "Extension of caption files."),
       option("--caption_extention", FIELD(data.caption_extention), "Old misspelling of --caption_extension; wins."),
       option("--caption_separator", FIELD(data.caption_separator), "What separates the tags of a caption."),
-      option("--shuffle_caption", FIELD(data.shuffle_caption), "Shuffle the tags each time.")
-          .not_yet("captions are used as they are"),
-      option("--keep_tokens", FIELD(data.keep_tokens), "Leading tags that stay in place when shuffling.")
-          .not_yet("captions are used as they are"),
+      option("--shuffle_caption", FIELD(data.shuffle_caption), "Shuffle the tags each time."),
+      option("--keep_tokens", FIELD(data.keep_tokens), "Leading tags that stay in place when shuffling."),
       option("--keep_tokens_separator", FIELD(data.keep_tokens_separator),
-             "Mark between fixed, shuffled and fixed last parts of a caption.")
-          .not_yet("captions are used as they are"),
+             "Mark between fixed, shuffled and fixed last parts of a caption."),
       option("--secondary_separator", FIELD(data.secondary_separator),
-             "Replaced by the caption separator after shuffling.")
-          .not_yet("captions are used as they are"),
+             "Replaced by the caption separator after shuffling."),
       option("--enable_wildcard", FIELD(data.enable_wildcard),
-             "{a|b|c} choices, and a random line of captions with several lines.")
-          .not_yet("captions are used as they are"),
+             "{a|b|c} choices, and a random line of captions with several lines."),
       option("--caption_prefix", FIELD(data.caption_prefix), "Text before each caption."),
       option("--caption_suffix", FIELD(data.caption_suffix), "Text after each caption."),
-      option("--caption_dropout_rate", FIELD(data.caption_dropout_rate), "Probability of an empty caption.")
-          .not_yet("captions are used as they are"),
+      option("--caption_dropout_rate", FIELD(data.caption_dropout_rate), "Probability of an empty caption."),
       option("--caption_dropout_every_n_epochs", FIELD(data.caption_dropout_every_n_epochs),
-             "Empty captions in every n-th epoch.")
-          .not_yet("captions are used as they are"),
-      option("--caption_tag_dropout_rate", FIELD(data.caption_tag_dropout_rate), "Probability that a tag is dropped.")
-          .not_yet("captions are used as they are"),
-      option("--token_warmup_min", FIELD(data.token_warmup_min), "Tags at step 0 of the tag warm-up.")
-          .not_yet("captions are used as they are"),
+             "Empty captions in every n-th epoch."),
+      option("--caption_tag_dropout_rate", FIELD(data.caption_tag_dropout_rate), "Probability that a tag is dropped."),
+      option("--token_warmup_min", FIELD(data.token_warmup_min), "Tags at step 0 of the tag warm-up."),
       option("--token_warmup_step", FIELD(data.token_warmup_step),
-             "Step, or fraction of the run below 1, from which all tags are used.")
-          .not_yet("captions are used as they are"),
+             "Step, or fraction of the run below 1, from which all tags are used."),
   };
 }
 
 std::vector<Option> sample_rows() {
   return {
-      option("--color_aug", FIELD(data.color_aug), "Weak changes of hue and gamma.")
-          .not_yet("images are used as they are"),
-      option("--flip_aug", FIELD(data.flip_aug), "Mirror images at random.").not_yet("images are used as they are"),
-      option("--face_crop_aug_range", FIELD(data.face_crop_aug_range), "Zoom range min,max of crops around faces.")
-          .not_yet("crop the images beforehand"),
-      option("--random_crop", FIELD(data.random_crop), "Random instead of centred crops.")
-          .not_yet("images are cropped at their centre"),
-      option("--alpha_mask", FIELD(data.alpha_mask), "Use the alpha channel as a mask of the loss.")
-          .not_yet("the loss covers whole images"),
-      option("--masked_loss", FIELD(data.masked_loss), "Multiply the loss by mask images of conditioning_data_dir.")
-          .not_yet("the loss covers whole images"),
+      option("--color_aug", FIELD(data.color_aug), "Weak changes of hue and gamma."),
+      option("--flip_aug", FIELD(data.flip_aug), "Mirror images at random."),
+      option("--face_crop_aug_range", FIELD(data.face_crop_aug_range), "Zoom range min,max of crops around faces."),
+      option("--random_crop", FIELD(data.random_crop), "Random instead of centred crops."),
+      option("--alpha_mask", FIELD(data.alpha_mask), "Use the alpha channel as a mask of the loss."),
+      option("--masked_loss", FIELD(data.masked_loss), "Multiply the loss by mask images of conditioning_data_dir."),
       option("--prior_loss_weight", FIELD(data.prior_loss_weight), "Loss weight of regularisation images."),
-      option("--validation_split", FIELD(data.validation_split), "Fraction of the images set aside for validation.")
-          .not_yet("judge the run by its sample images"),
-      option("--validation_seed", FIELD(data.validation_seed), "Seed of the split and of validation.")
-          .not_yet("there is no validation"),
+      option("--validation_split", FIELD(data.validation_split), "Fraction of the images set aside for validation."),
+      option("--validation_seed", FIELD(data.validation_seed), "Seed of the split and of validation."),
       option("--max_data_loader_n_workers", FIELD(data.max_data_loader_n_workers),
              "Threads that load images; 0: load in the training thread."),
       option("--persistent_data_loader_workers", FIELD(data.persistent_data_loader_workers),
              "Keep the loading threads between epochs.")
           .no_effect("the loading threads always stay")
           .silent(),
-      option("--cache_info", FIELD(data.cache_info), "Keep captions and sizes in metadata_cache.json per folder.")
-          .not_yet("folders are scanned at each start"),
+      option("--cache_info", FIELD(data.cache_info), "Keep captions and sizes in metadata_cache.json per folder."),
       option("--debug_dataset", FIELD(data.debug_dataset), "Show the prepared samples and end.")
           .not_yet("the log lists buckets and image counts at the start of a run"),
   };

@@ -18,12 +18,12 @@ struct GradientProduct : torch::CustomClassHolder {
 // x W^T + bias whose graph holds the stored form of the weight, not a converted one.
 struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const WeightStorage* weight,
-                            const at::Tensor& bias) {
+                            const at::Tensor* bias) {
     const auto product = c10::make_intrusive<GradientProduct>(weight->input_gradient());
     ctx->saved_data["product"] = c10::IValue::make_capsule(product);
     auto shape = x.sizes().vec();
     shape.back() = weight->sizes()[0];
-    return weight->product(x.reshape({-1, x.size(-1)}), bias).view(shape);  // [..,in] -> [N,in] -> [..,out]
+    return weight->product(x.reshape({-1, x.size(-1)}), *bias).view(shape);  // [..,in] -> [N,in] -> [..,out]
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
@@ -40,7 +40,8 @@ struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
 
 at::Tensor frozen_linear(const at::Tensor& x, const WeightStorage& weight, const at::Tensor& bias) {
   if (weight.storage_dtype() == weight.compute_dtype()) return at::linear(x, weight.read(), bias);
-  return FrozenLinear::apply(x, &weight, bias);
+  // By pointer: autograd takes no undefined tensor as an argument, and a layer may have no bias.
+  return FrozenLinear::apply(x, &weight, &bias);
 }
 
 Linear::Linear(at::Tensor weight, at::Tensor bias) : bias_(std::move(bias)) {

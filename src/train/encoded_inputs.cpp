@@ -20,6 +20,7 @@ StepInputs EncodedInputs::encode(const data::Batch& batch, int64_t epoch, int64_
   inputs.conditioning.context = inputs.conditioning.context.to(sources_.device);
   inputs.conditioning.pooled = inputs.conditioning.pooled.to(sources_.device);
   inputs.loss_weights = batch.loss_weights.to(sources_.device);
+  inputs.preserve_output = batch.preserve_output;
   if (const auto weights = mask(batch, micro_step); weights.defined()) inputs.mask = weights.to(sources_.device);
   return inputs;
 }

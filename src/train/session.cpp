@@ -12,6 +12,7 @@
 #include "models/model_files.h"
 #include "network/network_merge.h"
 #include "tensor/device.h"
+#include "train/dataset_check.h"
 #include "train/metadata.h"
 #include "train/observers.h"
 #include "train/resume.h"
@@ -117,6 +118,7 @@ void Session::set_up_process() {
 void Session::open_data() {
   files_ = models::ModelFiles::open(config_.model);
   data_.emplace(data::Dataset::build_groups(config_.data, seed_));
+  check_dataset(config_, data_->training);
   plan_ = make_train_plan(config_, data_->training.batches_per_epoch());
   data_->training.set_max_train_steps(plan_.max_steps);
   log::info("{}", data_->training.report());
@@ -210,7 +212,6 @@ void Session::build_network() {
   }
   network_ = network::create_network(config_.network, targets,
                                      {.seed = seed_, .device = device_, .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
-  log::info("{}", network_->describe());
   if (!trains_text(config_) || !config_.memory.gradient_checkpointing) return;
   const auto recompute = std::make_shared<memory::CheckpointRunner>();
   auto& encoders = text_->encoders();
@@ -304,6 +305,7 @@ void Session::train() {
   const StepContext step{.flow = config_.flow,
                          .mmdit = *mmdit_,
                          .runner = *runner_,
+                         .network = *network_,
                          .draws = *draws_,
                          .position_crop_rate = config_.model.pos_emb_random_crop_rate,
                          .rng = rng,
@@ -315,6 +317,7 @@ void Session::train() {
   const StepContext validation_step{.flow = config_.flow,
                                     .mmdit = *mmdit_,
                                     .runner = *runner_,
+                                    .network = *network_,
                                     .draws = *validation_draws_,
                                     .position_crop_rate = 0,
                                     .rng = rng,

@@ -1,5 +1,9 @@
 #include "train/train_step.h"
 
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
 #include "flow/loss.h"
 #include "flow/loss_weighting.h"
 #include "flow/noisy_input.h"
@@ -22,6 +26,20 @@ std::optional<models::PositionCrop> draw_position_crop(const StepContext& contex
   return models::PositionCrop{place(height, 1), place(width, 2)};
 }
 
+/// The latents; where an image's output is to be preserved, what the model predicts without the network.
+/// Ref: sd-scripts@48d368f sd3_train_network.py:get_noise_pred_and_target (diff_output_preservation).
+at::Tensor training_target(const StepContext& context, const StepInputs& inputs, const models::MMDiTInput& input,
+                           const at::Tensor& sigma) {
+  const auto& preserve = inputs.preserve_output;
+  if (std::find(preserve.begin(), preserve.end(), 1) == preserve.end()) return inputs.latents;
+  const at::NoGradGuard no_grad;
+  context.network.set_multiplier(0);
+  const auto prior = flow::model_prediction(input.x, sigma, context.mmdit.forward(input, context.runner));
+  context.network.set_multiplier(1);
+  const auto chosen = at::tensor(std::vector<int64_t>(preserve.begin(), preserve.end())).to(prior.device(), at::kBool);
+  return at::where(chosen.view({-1, 1, 1, 1}), prior, inputs.latents);
+}
+
 }  // namespace
 
 at::Tensor training_loss(const StepContext& context, const StepInputs& inputs) {
@@ -34,14 +52,14 @@ at::Tensor training_loss(const StepContext& context, const StepInputs& inputs) {
   const auto sigma = flow::sigma(timesteps, context.timestep_dtype);
   const auto noisy = flow::noisy_latents(latents, noise, sigma);
 
-  const auto velocity = context.mmdit.forward({.x = noisy,
-                                               .timesteps = timesteps,
-                                               .context = inputs.conditioning.context,
-                                               .pooled = inputs.conditioning.pooled,
-                                               .crop = draw_position_crop(context, inputs)},
-                                              context.runner);
+  const models::MMDiTInput input{.x = noisy,
+                                 .timesteps = timesteps,
+                                 .context = inputs.conditioning.context,
+                                 .pooled = inputs.conditioning.pooled,
+                                 .crop = draw_position_crop(context, inputs)};
+  const auto velocity = context.mmdit.forward(input, context.runner);
   const auto prediction = flow::model_prediction(noisy, sigma, velocity);
-  return flow::sample_losses(context.flow, prediction, latents,
+  return flow::sample_losses(context.flow, prediction, training_target(context, inputs, input, sigma),
                              {.timesteps = timesteps,
                               .weighting = flow::loss_weighting(context.flow, sigma),
                               .mask = inputs.mask,

@@ -7,6 +7,7 @@
 #include "memory/block_runner.h"
 #include "models/conditioning.h"
 #include "models/mmdit.h"
+#include "network/network.h"
 #include "tensor/rng.h"
 
 namespace loraptor::train {
@@ -16,6 +17,7 @@ struct StepContext {
   const flow::FlowConfig& flow;
   const models::MMDiT& mmdit;
   memory::BlockRunner& runner;
+  network::Network& network;  // switched off for the prior of diff_output_preservation
   tensor::DrawSource& draws;
   double position_crop_rate;        // probability of a random position window
   const tensor::CounterRng& rng;    // draws the position window
@@ -28,6 +30,7 @@ struct StepInputs {
   models::Conditioning conditioning;
   at::Tensor loss_weights;           // float32 [B]
   at::Tensor mask;                   // float32 [B,H,W], or undefined
+  std::vector<uint8_t> preserve_output;  // 1: the target is what the model predicts without the network
   tensor::BatchDraws images;         // identifies the batch to the draw source
 };
 

@@ -34,6 +34,7 @@ double Validation::run() const {
       const StepContext step{.flow = fixed,
                              .mmdit = step_.mmdit,
                              .runner = step_.runner,
+                             .network = step_.network,
                              .draws = step_.draws,
                              .position_crop_rate = 0,
                              .rng = step_.rng,

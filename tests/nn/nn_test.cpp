@@ -66,6 +66,15 @@ TEST(Linear, passes_gradients_through_half_precision_weights) {
   EXPECT_LT((dx - at::matmul(g, stored.to(at::kFloat))).abs().max().item<float>(), 1e-2f);
 }
 
+TEST(Linear, works_without_a_bias_in_every_dtype) {
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    const auto weight = at::randn({5, 3}).to(dtype);
+    const auto x = at::randn({4, 3});
+    const auto got = nn::Linear(weight).forward(x).to(at::kFloat);
+    EXPECT_LT((got - x.matmul(weight.to(at::kFloat).t())).abs().max().item<float>(), 0.1f) << at::toString(dtype);
+  }
+}
+
 TEST(PatchEmbed, unpatchify_puts_row_column_channel_back) {
   auto tokens = at::zeros({1, 6, 8});   // 2 x 3 patches, 2 channels
   tokens[0][4][0 * 4 + 1 * 2 + 1] = 5;  // patch (1,1), row 0, column 1, channel 1
