@@ -11,10 +11,11 @@ namespace loraptor::kernels {
 struct QkvSource {
   at::Tensor qkv;             // [B,L,3D]: queries, keys, values
   at::Tensor q_norm, k_norm;  // [D/heads] weights of the RMS norms, or undefined: no norm. Not trained.
+  bool attends = true;        // false: the tokens are seen by the others, but what they would see is not wanted
 };
 
 struct Heads {
-  at::Tensor q, k, v;  // [B,heads,L,D/heads] in the dtype of qkv; L is the sum over the sources
+  at::Tensor q, k, v;  // [B,heads,L,D/heads] in the dtype of qkv; L is the sum over the sources (q: those that attend)
 };
 
 /// Cuts qkv into heads, normalises queries and keys of each head by their root mean square (in float32, eps 1e-6), and

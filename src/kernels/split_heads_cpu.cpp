@@ -1,6 +1,7 @@
 #include "kernels/split_heads_cpu.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "kernels/cpu_simd.h"
 
@@ -20,8 +21,9 @@ LORAPTOR_INLINE void forward(const HeadRows& rows, const HeadArray (&qkv)[3], in
   const int64_t size = rows.size, width = rows.heads * size;
   const float* const norms[3] = {rows.q_norm, rows.k_norm, nullptr};
   for (int64_t r = begin; r < end; ++r) {
-    const int64_t sample = r / rows.tokens, token = rows.first + r % rows.tokens;
-    for (int part = 0; part < 3; ++part) {
+    const int64_t sample = r / rows.tokens;
+    for (int part = rows.first_query < 0 ? 1 : 0; part < 3; ++part) {
+      const int64_t token = (part == 0 ? rows.first_query : rows.first) + r % rows.tokens;
       const T* from = static_cast<const T*>(rows.qkv) + r * 3 * width + part * width;
       const HeadArray& array = qkv[part];
       T* to = static_cast<T*>(array.data) + sample * array.batch_stride + token * array.token_stride;
@@ -59,9 +61,14 @@ LORAPTOR_INLINE void backward(const HeadRows& rows, const HeadArray (&gradients)
   const int64_t size = rows.size, width = rows.heads * size;
   const float* const norms[3] = {rows.q_norm, rows.k_norm, nullptr};
   for (int64_t r = begin; r < end; ++r) {
-    const int64_t sample = r / rows.tokens, token = rows.first + r % rows.tokens;
+    const int64_t sample = r / rows.tokens;
     for (int part = 0; part < 3; ++part) {
+      const int64_t token = (part == 0 ? rows.first_query : rows.first) + r % rows.tokens;
       const int64_t place = r * 3 * width + part * width;
+      if (part == 0 && rows.first_query < 0) {
+        std::memset(static_cast<void*>(dqkv + place), 0, static_cast<size_t>(width) * sizeof(T));
+        continue;
+      }
       const T* x = static_cast<const T*>(rows.qkv) + place;
       const HeadArray& array = gradients[part];
       const T* g = static_cast<const T*>(array.data) + sample * array.batch_stride + token * array.token_stride;

@@ -9,7 +9,8 @@ namespace loraptor::kernels::cpu {
 struct HeadRows {
   int64_t tokens;                // L of this source
   int64_t heads, size;           // h, D/h
-  int64_t first;                 // place of this source's first token among the joined tokens
+  int64_t first;                 // place of this source's first token among the joined keys and values
+  int64_t first_query;           // the same among the queries; negative: this source has none
   bool bf16;                     // element type of everything but the weights
   const void* qkv;               // [B,L,3D]
   const float *q_norm, *k_norm;  // [size], or null: no norm

@@ -11,7 +11,7 @@ namespace loraptor::memory {
 
 /// One block of a model, ready to run.
 struct BlockCall {
-  int64_t index;                   // position in the model
+  int64_t index;  // position in the model
   /// The block's computation; called again in the backward pass by a recomputing runner. It must stay callable until
   /// the backward pass is over, so it captures the model by reference and its other arguments by value.
   std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>&)> forward;

@@ -82,22 +82,24 @@ Streams JointBlock::forward(const Streams& in, const at::Tensor& condition) cons
   const auto mod_c = context_.modulation.forward(condition).chunk(is_last() ? 2 : 6, 1);
   const auto mod_x = x_.modulation.forward(condition).chunk(x_.attn2 ? 9 : 6, 1);
 
-  const int64_t text_tokens = in.context.size(1), image_tokens = in.x.size(1);
   const auto heads =
       kernels::split_heads({context_.attn.source(modulated(in.context, mod_c[0], mod_c[1], context_.attn.qkv)),
                             x_.attn.source(modulated(in.x, mod_x[0], mod_x[1], x_.attn.qkv))},
                            heads_);
-  const auto attended = nn::attention(heads.q, heads.k, heads.v).split_with_sizes({text_tokens, image_tokens}, 1);
+  const auto attended = nn::attention(heads.q, heads.k, heads.v);
+  // [B,T+N,D] -> [B,T,D], [B,N,D]; in the last block only the image attends
+  const int64_t text_tokens = is_last() ? 0 : in.context.size(1);
+  const auto sides = attended.split_with_sizes({text_tokens, in.x.size(1)}, 1);
 
   Streams out;
-  out.x = gated_residual(in.x, mod_x[2], x_.attn.proj->forward(attended[1]));
+  out.x = gated_residual(in.x, mod_x[2], x_.attn.proj->forward(sides[1]));
   if (x_.attn2) {
     const auto branch = second_attention(modulated(in.x, mod_x[6], mod_x[7], x_.attn2->qkv));
     out.x = gated_residual(out.x, mod_x[8], branch);
   }
   out.x = add_mlp(out.x, *x_.mlp, mod_x);
   if (!is_last()) {
-    out.context = gated_residual(in.context, mod_c[2], context_.attn.proj->forward(attended[0]));
+    out.context = gated_residual(in.context, mod_c[2], context_.attn.proj->forward(sides[0]));
     out.context = add_mlp(out.context, *context_.mlp, mod_c);
   }
   return out;

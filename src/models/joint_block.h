@@ -26,7 +26,7 @@ struct AttentionLayers {
   AttentionLayers(const PartReader& reader, const std::string& name, const Sd3Variant& variant, bool with_proj);
 
   /// x [B,L,D] -> queries, keys and values before they are cut into heads.
-  kernels::QkvSource source(const at::Tensor& x) const { return {qkv.forward(x), ln_q, ln_k}; }
+  kernels::QkvSource source(const at::Tensor& x) const { return {qkv.forward(x), ln_q, ln_k, proj.has_value()}; }
 };
 
 /// The layers of one side (text or image) of a block.
