@@ -30,8 +30,9 @@ svg { display: block; width: 100%; height: auto; }
 .grid { stroke: var(--line); stroke-width: 1; }
 .axis { stroke: var(--soft); stroke-width: 1; }
 .tick, .label { fill: var(--soft); font-size: 11px; font-variant-numeric: tabular-nums; }
-.two .tick, .two .label { font-size: 17px; }
-.curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke: currentColor; }
+.two .tick, .two .label { font-size: 15px; }
+.curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke: currentColor;
+  vector-effect: non-scaling-stroke; }
 .dot { fill: currentColor; }
 .faint { opacity: 0.32; stroke-width: 1; }
 .series-1 { color: var(--one); } .series-2 { color: var(--two); } .series-3 { color: var(--three); }

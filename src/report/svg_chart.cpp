@@ -13,7 +13,7 @@ namespace {
 using Points = std::vector<std::pair<double, double>>;
 
 // Drawing area in SVG units.
-constexpr double kWidth = 720, kHeight = 260, kLeft = 58, kRight = 12, kTop = 10, kBottom = 34;
+constexpr double kWidth = 720, kHeight = 260, kLeft = 58, kRight = 26, kTop = 10, kBottom = 40;
 constexpr size_t kPointLimit = 1000;
 constexpr size_t kDotLimit = 2;  // a curve this short is drawn as dots
 
@@ -86,7 +86,7 @@ std::string axes(const Scale& scale, const std::string& x_label) {
     const double x = scale.at_x(value);
     svg +=
         fmt::format("<line class=\"axis\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{}\" y2=\"{}\"/>", x, x, bottom, bottom + 4);
-    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", x, bottom + 16,
+    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", x, bottom + 18,
                        tick_text(value));
   }
   svg += fmt::format("<line class=\"axis\" x1=\"{}\" x2=\"{}\" y1=\"{}\" y2=\"{}\"/>", kLeft, kWidth - kRight, bottom,

@@ -102,8 +102,12 @@ TEST(TfEvents, FileIsARowOfValidFrames) {
     ASSERT_LE(at + 16, bytes.size());
     std::memcpy(&length, bytes.data() + at, 8);
     ASSERT_LE(at + 16 + length, bytes.size());
-    const auto payload = std::string_view(bytes).substr(at + 12, length);
-    EXPECT_EQ(io::tfrecord(payload), bytes.substr(at, 16 + length));
+    const std::string payload = bytes.substr(at + 12, length);
+    uint32_t length_crc = 0, payload_crc = 0;
+    std::memcpy(&length_crc, bytes.data() + at + 8, 4);
+    std::memcpy(&payload_crc, bytes.data() + at + 12 + length, 4);
+    EXPECT_EQ(length_crc, io::masked_crc32c(bytes.substr(at, 8)));
+    EXPECT_EQ(payload_crc, io::masked_crc32c(payload));
     all += payload;
     at += 16 + length;
     ++frames;
