@@ -1,10 +1,11 @@
 // Times a LoRA training step of a two-block SD3.5-medium-shaped MMDiT, and its matrix products and attention alone.
 //
 //   bench_train_step [--precision fp32|bf16] [--steps N]        last line: train_step PRECISION SECONDS
-#include <ATen/Parallel.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <cmath>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -142,7 +143,7 @@ class Bench {
     config.network_dim = kRank;
     config.network_train_unet_only = true;
     network_ = network::create_network(config, targets, {.seed = 1});
-    groups_ = network_->param_groups({.learning_rate = 1e-4});
+    groups_ = network_->param_groups({.learning_rate = 1e-4, .mmdit_lr = {}, .text_encoder_lr = {}});
     optimizer_ = optim::create_optimizer({}, groups_);
     inputs_.latents = at::randn({1, 16, kLatentSide, kLatentSide});
     inputs_.conditioning = {at::randn({1, kTextTokens, kContextWidth}), at::randn({1, kPooledWidth})};

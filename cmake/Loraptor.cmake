@@ -10,9 +10,7 @@ target_link_libraries(loraptor_options INTERFACE
 target_compile_definitions(loraptor_options INTERFACE LORAPTOR_VERSION="${PROJECT_VERSION}")
 
 # ATen is slow to parse (4 s a file); precompiled it costs well under a second.
-file(WRITE "${CMAKE_BINARY_DIR}/pch.cpp.in" "// The precompiled header's only translation unit.\n")
-configure_file("${CMAKE_BINARY_DIR}/pch.cpp.in" "${CMAKE_BINARY_DIR}/pch.cpp" COPYONLY)
-add_library(loraptor_pch OBJECT "${CMAKE_BINARY_DIR}/pch.cpp")
+add_library(loraptor_pch OBJECT "${CMAKE_SOURCE_DIR}/cmake/pch.cpp")
 target_link_libraries(loraptor_pch PUBLIC loraptor_options lt::torch)
 target_precompile_headers(loraptor_pch PRIVATE
   <ATen/ATen.h> <torch/csrc/autograd/custom_function.h> <torch/csrc/autograd/autograd.h>
@@ -31,12 +29,6 @@ endfunction()
 function(loraptor_library folder)
   cmake_parse_arguments(arg "NO_TORCH" "" "SOURCES;LINKS" ${ARGN})
   set(target loraptor_${folder})
-  foreach(_f IN LISTS arg_SOURCES)  #TEMP
-    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${_f}")  #TEMP
-      list(REMOVE_ITEM arg_SOURCES ${_f})  #TEMP
-      message(STATUS "missing for now: ${_f}")  #TEMP
-    endif()  #TEMP
-  endforeach()  #TEMP
   if(NOT arg_SOURCES)
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE loraptor_options lt::torch ${arg_LINKS})
@@ -62,11 +54,6 @@ endfunction()
 function(loraptor_test folder)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS;LABELS" ${ARGN})
   set(target test_${folder})
-  foreach(_f IN LISTS arg_SOURCES)  #TEMP
-    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${_f}")  #TEMP
-      list(REMOVE_ITEM arg_SOURCES ${_f})  #TEMP
-    endif()  #TEMP
-  endforeach()  #TEMP
   add_executable(${target} ${arg_SOURCES})
   target_link_libraries(${target} PRIVATE loraptor_test_support loraptor_${folder} ${arg_LINKS})
   target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests")

@@ -19,8 +19,15 @@ TrainConfig some_config() {
   return config;
 }
 
+RunFacts some_facts(const std::string& type, uint64_t seed = 0) {
+  RunFacts facts;
+  facts.model_type = type;
+  facts.seed = seed;
+  return facts;
+}
+
 TEST(Metadata, ValuesPrintAsPythonPrintsThem) {
-  const auto metadata = training_metadata(some_config(), TrainPlan{}, {.model_type = "5-medium", .seed = 7});
+  const auto metadata = training_metadata(some_config(), TrainPlan{}, some_facts("5-medium", 7));
   EXPECT_EQ(metadata.at("ss_learning_rate"), "1e-05");
   EXPECT_EQ(metadata.at("ss_text_encoder_lr"), "[5e-05, 0.0001]");
   EXPECT_EQ(metadata.at("ss_unet_lr"), "None");
@@ -34,7 +41,7 @@ TEST(Metadata, ValuesPrintAsPythonPrintsThem) {
 }
 
 TEST(Metadata, StructuredDataSetFactsAreJsonTexts) {
-  RunFacts facts{.model_type = "medium"};
+  RunFacts facts = some_facts("medium");
   facts.dataset = {{"ss_num_train_images", "3"}, {"ss_tag_frequency", {{"cat", {{"a", 1}}}}}};
   const auto metadata = training_metadata(some_config(), TrainPlan{}, facts);
   EXPECT_EQ(metadata.at("ss_num_train_images"), "3");
@@ -42,7 +49,7 @@ TEST(Metadata, StructuredDataSetFactsAreJsonTexts) {
 }
 
 TEST(Metadata, MinimalKeepsSixFields) {
-  const auto minimal = minimal_metadata(training_metadata(some_config(), TrainPlan{}, {.model_type = "medium"}));
+  const auto minimal = minimal_metadata(training_metadata(some_config(), TrainPlan{}, some_facts("medium")));
   EXPECT_EQ(minimal.size(), 6u);
   EXPECT_EQ(minimal.count("ss_network_module"), 1u);
   EXPECT_EQ(minimal.count("ss_learning_rate"), 0u);

@@ -1,0 +1,1 @@
+// The only translation unit of the precompiled header (cmake/Loraptor.cmake).
