@@ -3,9 +3,9 @@
 //   bench_train_step [--precision fp32|bf16] [--steps N]        last line: train_step PRECISION SECONDS
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cmath>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -117,7 +117,8 @@ class LowerBound {
 
   void add(int64_t tokens, int64_t in, int64_t out, int times) {
     for (int i = 0; i < times; ++i) {
-      products_.push_back({at::randn({tokens, in}).to(dtype_), at::randn({out, in}).to(dtype_), at::randn({tokens, out}).to(dtype_)});
+      products_.push_back(
+          {at::randn({tokens, in}).to(dtype_), at::randn({out, in}).to(dtype_), at::randn({tokens, out}).to(dtype_)});
     }
   }
 

@@ -14,7 +14,8 @@ FileError::FileError(const std::filesystem::path& path, uint64_t offset, const s
     : std::runtime_error(fmt::format("[{}, byte {}] {}", path.string(), offset, what)) {}
 
 void assertion_failed(const char* condition, const char* file, int line) {
-  std::fprintf(stderr, "loraptor: internal error at %s:%d: '%s' does not hold. This is a bug of ours; please report it.\n",
+  std::fprintf(stderr,
+               "loraptor: internal error at %s:%d: '%s' does not hold. This is a bug of ours; please report it.\n",
                file, line, condition);
   std::abort();
 }

@@ -25,7 +25,8 @@ std::string python_json(const nlohmann::ordered_json& value) {
   switch (value.type()) {
     case nlohmann::ordered_json::value_t::object: {
       for (const auto& [key, member] : value.items()) {
-        text += (text.empty() ? "" : ", ") + nlohmann::ordered_json(key).dump(-1, ' ', true) + ": " + python_json(member);
+        text +=
+            (text.empty() ? "" : ", ") + nlohmann::ordered_json(key).dump(-1, ' ', true) + ": " + python_json(member);
       }
       return "{" + text + "}";
     }

@@ -16,8 +16,7 @@ std::vector<Option> logging_options() {
           option("--log_config", FIELD(logging.log_config), "Also log the options.")
               .not_yet("the settings are printed at the start and stand in the model's metadata"),
           option("--log_json", FIELD(logging.log_json), "File that gets each metric as a line of JSON.").addition(),
-          option("--log_html", FIELD(logging.log_html), "File that gets a report page of the run.")
-              .addition(),
+          option("--log_html", FIELD(logging.log_html), "File that gets a report page of the run.").addition(),
           option("--console_log_level", FIELD(logging.console_log_level),
                  "Lowest level that is printed; default: INFO.")
               .one_of({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}),

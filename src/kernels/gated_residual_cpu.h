@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu_simd.h"
+
 namespace loraptor::kernels::cpu {
 
 /// Arrays of both passes; row r belongs to sample r / tokens. `branch` and `dbranch` may be bfloat16.
@@ -20,7 +22,9 @@ struct GatedBackward {
 };
 
 /// out = residual + gate * branch, all [B*N,D].
-void gated_residual_forward(const GatedRows& rows, const float* residual, float* out, int64_t begin, int64_t end);
-void gated_residual_backward(const GatedRows& rows, const GatedBackward& b, int64_t begin, int64_t end);
+LORAPTOR_DECLARE_PER_ISA(void gated_residual_forward(const GatedRows& rows, const float* residual, float* out,
+                                                     int64_t begin, int64_t end))
+LORAPTOR_DECLARE_PER_ISA(void gated_residual_backward(const GatedRows& rows, const GatedBackward& b, int64_t begin,
+                                                      int64_t end))
 
 }  // namespace loraptor::kernels::cpu

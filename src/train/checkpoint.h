@@ -1,7 +1,7 @@
 // Writes LoRA files and states of a run.
 //
-// A state is a folder: model.safetensors (LoRA, float32), optimizer.safetensors, train_state.json, and DONE, written last
-// (docs/formats.md). It is made under a temporary name and renamed, so a folder of the final name is complete.
+// A state is a folder: model.safetensors (LoRA, float32), optimizer.safetensors, train_state.json, and DONE, written
+// last (docs/formats.md). It is made under a temporary name and renamed, so a folder of the final name is complete.
 #pragma once
 
 #include <filesystem>
@@ -38,7 +38,8 @@ class CheckpointWriter {
   std::filesystem::path folder() const;
 
  private:
-  void write_model(const std::filesystem::path& path, const network::Network& network, int64_t step, int64_t epoch) const;
+  void write_model(const std::filesystem::path& path, const network::Network& network, int64_t step,
+                   int64_t epoch) const;
   void write_state(const std::filesystem::path& folder, const StateParts& parts, const TrainState& state) const;
 
   const TrainConfig& config_;

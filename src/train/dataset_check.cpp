@@ -8,11 +8,15 @@
 namespace loraptor::train {
 namespace {
 
-void check_latent_cache(const data::SubsetConfig& subset, const std::string& where, std::vector<std::string>& problems) {
-  for (const auto& [is_on, key] : {std::pair(subset.color_aug, "color_aug"), std::pair(subset.random_crop, "random_crop")}) {
+void check_latent_cache(const data::SubsetConfig& subset, const std::string& where,
+                        std::vector<std::string>& problems) {
+  for (const auto& [is_on, key] :
+       {std::pair(subset.color_aug, "color_aug"), std::pair(subset.random_crop, "random_crop")}) {
     if (is_on) {
-      problems.push_back(fmt::format("[{}] {}: got true with --cache_latents, expected false.\n"
-                                     "Hint: cached latents cannot change; drop one of the two.", where, key));
+      problems.push_back(
+          fmt::format("[{}] {}: got true with --cache_latents, expected false.\n"
+                      "Hint: cached latents cannot change; drop one of the two.",
+                      where, key));
     }
   }
 }
@@ -25,8 +29,10 @@ void check_text_cache(const data::SubsetConfig& subset, const std::string& where
                                                   {caption.caption_tag_dropout_rate > 0, "caption_tag_dropout_rate"}};
   for (const auto& [is_on, key] : changes) {
     if (is_on) {
-      problems.push_back(fmt::format("[{}] {}: got it with --cache_text_encoder_outputs, expected captions that stay.\n"
-                                     "Hint: drop one of the two.", where, key));
+      problems.push_back(
+          fmt::format("[{}] {}: got it with --cache_text_encoder_outputs, expected captions that stay.\n"
+                      "Hint: drop one of the two.",
+                      where, key));
     }
   }
   const std::pair<bool, const char*> passed_over[] = {
@@ -36,7 +42,8 @@ void check_text_cache(const data::SubsetConfig& subset, const std::string& where
       {caption.caption_dropout_every_n_epochs > 0, "caption_dropout_every_n_epochs"},
       {caption.secondary_separator && !caption.secondary_separator->empty(), "secondary_separator"}};
   for (const auto& [is_on, key] : passed_over) {
-    if (is_on) log::warn("[{}] {} has no effect with --cache_text_encoder_outputs: captions are encoded as stored.", where, key);
+    if (is_on)
+      log::warn("[{}] {} has no effect with --cache_text_encoder_outputs: captions are encoded as stored.", where, key);
   }
 }
 

@@ -100,7 +100,8 @@ void add_model(Writer& out, const TrainConfig& config) {
   out.add("ss_pos_emb_random_crop_rate", model.pos_emb_random_crop_rate);
   out.add("ss_enable_scaled_pos_embed", model.enable_scaled_pos_embed);
   out.add("ss_t5xxl_max_token_length", model.t5xxl_max_token_length);
-  if (!model.kohya_compat.empty()) out.add_text("ss_kohya_compat", fmt::format("{}", fmt::join(model.kohya_compat, ",")));
+  if (!model.kohya_compat.empty())
+    out.add_text("ss_kohya_compat", fmt::format("{}", fmt::join(model.kohya_compat, ",")));
   add_file(out, "sd_model", "sd_model", model.pretrained_model_name_or_path);
   add_file(out, "vae", "vae", model.vae);
 }

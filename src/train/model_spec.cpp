@@ -13,8 +13,9 @@ namespace {
 
 std::string base64(const std::string& bytes) {
   std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                     reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   text.resize(static_cast<size_t>(length));
   return text;
 }
@@ -52,10 +53,9 @@ io::Metadata model_spec(const TrainConfig& config, const std::string& model_type
   out["modelspec.architecture"] = "stable-diffusion-3-" + model_type + "/lora";
   out["modelspec.implementation"] = "diffusers";
   out["modelspec.implementation_version"] = std::string("loraptor/") + LORAPTOR_VERSION;
-  out["modelspec.title"] = spec.metadata_title ? *spec.metadata_title
-                           : config.saving.output_name
-                               ? *config.saving.output_name
-                               : fmt::format("LoRA@{}", static_cast<int64_t>(saved_at));
+  out["modelspec.title"] = spec.metadata_title         ? *spec.metadata_title
+                           : config.saving.output_name ? *config.saving.output_name
+                                                       : fmt::format("LoRA@{}", static_cast<int64_t>(saved_at));
   out["modelspec.resolution"] = resolution_text(config.data.resolution);
   out["modelspec.date"] = local_time_iso();
   out["modelspec.prediction_type"] = config.origins.count("v_parameterization") ? "v" : "epsilon";

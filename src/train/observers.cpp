@@ -21,7 +21,8 @@ class ConsoleObserver : public TrainObserver {
     bar_->update(record.step, fmt::format("avr_loss={:.3g}", record.average));
   }
   void validated(const ValidationRecord& record) override {
-    log::info("validation loss {:.4g} after step {} (training average {:.4g})", record.loss, record.step, record.training);
+    log::info("validation loss {:.4g} after step {} (training average {:.4g})", record.loss, record.step,
+              record.training);
   }
   void end(const TrainState&) override { bar_.reset(); }
 

@@ -12,11 +12,11 @@ namespace loraptor::train {
 /// LoRA weights, gradients and optimizer states, residual streams, norms, softmax statistics, timesteps and the loss
 /// are float32 in every mode.
 struct Precision {
-  at::ScalarType compute;             // frozen MMDiT and CLIP weights, matrix products
-  at::ScalarType t5;                  // T5 weights
-  at::ScalarType vae;                 // VAE weights
+  at::ScalarType compute;              // frozen MMDiT and CLIP weights, matrix products
+  at::ScalarType t5;                   // T5 weights
+  at::ScalarType vae;                  // VAE weights
   std::optional<at::ScalarType> save;  // LoRA tensors on disk; unset: as trained
-  bool needs_loss_scaling;            // fp16
+  bool needs_loss_scaling;             // fp16
 };
 
 Precision make_precision(const TrainConfig& config);

@@ -20,8 +20,8 @@ Replay::Replay(const std::filesystem::path& path) : file_(io::SafetensorsFile::o
     try {
       return nlohmann::json::parse(found->second).get<std::vector<std::vector<std::string>>>();
     } catch (const nlohmann::json::exception& e) {
-      throw FileError(path, fmt::format("metadata '{}': got '{:.60}', expected a JSON list of lists of texts ({}).", key,
-                                        found->second, e.what()));
+      throw FileError(path, fmt::format("metadata '{}': got '{:.60}', expected a JSON list of lists of texts ({}).",
+                                        key, found->second, e.what()));
     }
   };
   images_ = read_lists("images");
@@ -48,9 +48,10 @@ std::optional<at::Tensor> Replay::mask(int64_t micro_step) const { return option
 at::Tensor Replay::recorded(const std::string& name, at::IntArrayRef shape) const {
   const auto tensor = file_->tensor(name);
   if (tensor.sizes() != shape) {
-    throw FileError(file_->path(), fmt::format("recorded draw '{}': got shape [{}], expected [{}].\n"
-                                               "Hint: the data set, the batch size or the resolution differ from the recorded run's.",
-                                               name, fmt::join(tensor.sizes(), ","), fmt::join(shape, ",")));
+    throw FileError(file_->path(),
+                    fmt::format("recorded draw '{}': got shape [{}], expected [{}].\n"
+                                "Hint: the data set, the batch size or the resolution differ from the recorded run's.",
+                                name, fmt::join(tensor.sizes(), ","), fmt::join(shape, ",")));
   }
   return tensor.to(at::kFloat);
 }

@@ -40,12 +40,15 @@ std::optional<TrainState> read_train_state(const fs::path& folder) {
   if (!fs::exists(folder / "model.safetensors")) {
     throw FileError(folder, "no state: got neither train_state.json nor model.safetensors.");
   }
-  log::warn("[--resume] {} was written by another trainer: its weights are loaded, its optimizer state is not readable "
-            "here, and steps are counted from 0.", folder.string());
+  log::warn(
+      "[--resume] {} was written by another trainer: its weights are loaded, its optimizer state is not readable "
+      "here, and steps are counted from 0.",
+      folder.string());
   return std::nullopt;
 }
 
-void restore(const fs::path& folder, network::Network& network, optim::Optimizer& optimizer, optim::GradScaler& scaler) {
+void restore(const fs::path& folder, network::Network& network, optim::Optimizer& optimizer,
+             optim::GradScaler& scaler) {
   const fs::path optimizer_file = folder / "optimizer.safetensors";
   if (!fs::exists(optimizer_file)) {
     network.load(folder / "model.safetensors");

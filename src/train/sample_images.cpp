@@ -32,7 +32,8 @@ std::vector<SampledImage> SampleImages::generate(const std::string& moment) {
 }
 
 /// Ref: sd-scripts@48d368f library/sd3_train_utils.py:sample_image_inference (file name).
-SampledImage SampleImages::generate_one(const pipeline::SamplePrompt& prompt, size_t number, const std::string& moment) {
+SampledImage SampleImages::generate_one(const pipeline::SamplePrompt& prompt, size_t number,
+                                        const std::string& moment) {
   const tensor::DrawKey key{tensor::Purpose::sample_seed, number, 0};
   const int64_t seed = prompt.seed.value_or(setup_.rng.bits(key, 0));
   const auto image = pipeline::generate_image({setup_.mmdit, setup_.vae, runner_},
@@ -41,8 +42,8 @@ SampledImage SampleImages::generate_one(const pipeline::SamplePrompt& prompt, si
                                                .negative = conditioning(prompt.negative_prompt),
                                                .noise = pipeline::sample_noise(prompt, seed).to(setup_.device)});
   const auto& saving = setup_.config.saving;
-  const std::string name = fmt::format("{}{}_{:02d}_{}{}.png", saving.output_name ? *saving.output_name + "_" : "", moment,
-                                       number, local_time_stamp(), prompt.seed ? fmt::format("_{}", seed) : "");
+  const std::string name = fmt::format("{}{}_{:02d}_{}{}.png", saving.output_name ? *saving.output_name + "_" : "",
+                                       moment, number, local_time_stamp(), prompt.seed ? fmt::format("_{}", seed) : "");
   const auto path = std::filesystem::path(saving.output_dir.value_or(".")) / "sample" / name;
   io::write_png(path, image);
   return {.path = path, .prompt = prompt.prompt, .moment = moment};

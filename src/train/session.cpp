@@ -90,7 +90,8 @@ class Session {
 
 bool Session::wants_samples() const {
   const auto& sample = config_.sample;
-  return sample.sample_prompts && (sample.sample_at_first || sample.sample_every_n_steps || sample.sample_every_n_epochs);
+  return sample.sample_prompts &&
+         (sample.sample_at_first || sample.sample_every_n_steps || sample.sample_every_n_epochs);
 }
 
 void Session::set_up_process() {
@@ -100,16 +101,18 @@ void Session::set_up_process() {
                                                                       : tensor::MatmulPrecision::automatic);
   if (config_.memory.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
   if (config_.loop.device == "cuda" && !at::hasCUDA()) {
-    throw UsageError(fmt::format("[--device] no GPU: got cuda, found {}.\nHint: --device cpu.", tensor::describe_device()));
+    throw UsageError(
+        fmt::format("[--device] no GPU: got cuda, found {}.\nHint: --device cpu.", tensor::describe_device()));
   }
   device_ = config_.loop.device == "cpu" ? at::Device(at::kCPU) : tensor::default_device();
   log::info("device: {}", config_.loop.device == "cpu" ? fmt::format("CPU, {} threads", at::get_num_threads())
-                                                      : tensor::describe_device());
+                                                       : tensor::describe_device());
   if (config_.loop.resume) resumed_ = read_train_state(*config_.loop.resume);
   seed_ = static_cast<uint64_t>(config_.loop.seed.value_or(0));
   if (resumed_ && resumed_->seed != seed_) {
     if (config_.origins.count("seed") != 0) {
-      log::warn("[--resume] the seed differs: got {}, the state was written with {}, which is used.", seed_, resumed_->seed);
+      log::warn("[--resume] the seed differs: got {}, the state was written with {}, which is used.", seed_,
+                resumed_->seed);
     }
     seed_ = resumed_->seed;
   }
@@ -123,9 +126,10 @@ void Session::open_data() {
   data_->training.set_max_train_steps(plan_.max_steps);
   log::info("{}", data_->training.report());
   if (resumed_ && resumed_->step >= plan_.max_steps) {
-    throw UsageError(fmt::format("[--resume] nothing to do: got a state after step {}, expected one before the last step {}.\n"
-                                 "Hint: raise --max_train_steps or --max_train_epochs.",
-                                 resumed_->step, plan_.max_steps));
+    throw UsageError(
+        fmt::format("[--resume] nothing to do: got a state after step {}, expected one before the last step {}.\n"
+                    "Hint: raise --max_train_steps or --max_train_epochs.",
+                    resumed_->step, plan_.max_steps));
   }
   counter_draws_ = std::make_unique<tensor::CounterDraws>(seed_);
   draws_ = counter_draws_.get();
@@ -210,8 +214,9 @@ void Session::build_network() {
                  [](const auto& target) { return target.model == TargetModel::mmdit; });
     network::merge_base_weights(config_.network, mmdit_targets);
   }
-  network_ = network::create_network(config_.network, targets,
-                                     {.seed = seed_, .device = device_, .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
+  network_ =
+      network::create_network(config_.network, targets,
+                              {.seed = seed_, .device = device_, .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
   if (!trains_text(config_) || !config_.memory.gradient_checkpointing) return;
   const auto recompute = std::make_shared<memory::CheckpointRunner>();
   auto& encoders = text_->encoders();
@@ -226,7 +231,8 @@ void Session::build_optimizer() {
                                     .mmdit_lr = config_.optimizer.unet_lr,
                                     .text_encoder_lr = config_.optimizer.text_encoder_lr});
   if (groups_.empty()) {
-    throw UsageError("[learning rates] nothing to train: all learning rates are 0.\nHint: set --learning_rate or --unet_lr.");
+    throw UsageError(
+        "[learning rates] nothing to train: all learning rates are 0.\nHint: set --learning_rate or --unet_lr.");
   }
   optimizer_ = optim::create_optimizer(config_.optimizer, groups_, seed_);
   schedule_ = traits.own_schedule || traits.schedule_free
@@ -279,13 +285,14 @@ std::unique_ptr<SampleImages> Session::make_samples() {
 
 /// The hashes of full-size model files take seconds, and the first save is far away: they are made meanwhile.
 std::shared_future<io::Metadata> Session::start_metadata() {
-  RunFacts facts{.model_type = mmdit_->variant().type_name(),
-                 .optimizer_description = optimizer_->description(),
-                 .dataset = data_->training.dataset_metadata(),
-                 .seed = seed_,
-                 .session_id = static_cast<int64_t>(tensor::CounterRng(static_cast<uint64_t>(started_at_ * 1e6))
-                                                        .bits({tensor::Purpose::sample_seed, 0, 0}, 0)),
-                 .started_at = started_at_};
+  RunFacts facts{
+      .model_type = mmdit_->variant().type_name(),
+      .optimizer_description = optimizer_->description(),
+      .dataset = data_->training.dataset_metadata(),
+      .seed = seed_,
+      .session_id = static_cast<int64_t>(
+          tensor::CounterRng(static_cast<uint64_t>(started_at_ * 1e6)).bits({tensor::Purpose::sample_seed, 0, 0}, 0)),
+      .started_at = started_at_};
   return std::async(std::launch::async, [this, facts] { return training_metadata(config_, plan_, facts); }).share();
 }
 

@@ -21,8 +21,8 @@ TrainPlan make_train_plan(const TrainConfig& config, int64_t batches_per_epoch) 
   plan.batches_per_epoch = batches_per_epoch;
   plan.accumulation = config.loop.gradient_accumulation_steps;
   plan.steps_per_epoch = divide_up(batches_per_epoch, plan.accumulation);
-  plan.max_steps = config.loop.max_train_epochs ? *config.loop.max_train_epochs * plan.steps_per_epoch
-                                                : config.loop.max_train_steps;
+  plan.max_steps =
+      config.loop.max_train_epochs ? *config.loop.max_train_epochs * plan.steps_per_epoch : config.loop.max_train_steps;
   plan.epochs = divide_up(plan.max_steps, plan.steps_per_epoch);
   plan.save_every_n_epochs = config.saving.save_every_n_epochs;
   if (config.saving.save_n_epoch_ratio.value_or(0) > 0) {

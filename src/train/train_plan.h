@@ -17,9 +17,7 @@ struct TrainPlan {
   std::optional<int64_t> save_every_n_epochs;
 
   /// Whether the optimizer steps after this batch (0-based in its epoch).
-  bool is_sync_point(int64_t batch) const {
-    return (batch + 1) % accumulation == 0 || batch + 1 == batches_per_epoch;
-  }
+  bool is_sync_point(int64_t batch) const { return (batch + 1) % accumulation == 0 || batch + 1 == batches_per_epoch; }
   /// Optimizer steps done once `batches` batches of an epoch are done.
   int64_t steps_in(int64_t batches) const {
     return batches == batches_per_epoch ? steps_per_epoch : batches / accumulation;

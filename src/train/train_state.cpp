@@ -5,7 +5,7 @@
 namespace loraptor::train {
 
 nlohmann::json to_json(const TrainState& state) {
-  return {{"step", state.step},   {"updates", state.updates},       {"epoch", state.epoch}, {"batch", state.batch},
+  return {{"step", state.step},     {"updates", state.updates},       {"epoch", state.epoch}, {"batch", state.batch},
           {"losses", state.losses}, {"micro_step", state.micro_step}, {"seed", state.seed}};
 }
 

@@ -19,19 +19,19 @@ struct StepContext {
   memory::BlockRunner& runner;
   network::Network& network;  // switched off for the prior of diff_output_preservation
   tensor::DrawSource& draws;
-  double position_crop_rate;        // probability of a random position window
-  const tensor::CounterRng& rng;    // draws the position window
-  at::ScalarType timestep_dtype;    // float32; the compute dtype with `--kohya_compat timesteps`
+  double position_crop_rate;      // probability of a random position window
+  const tensor::CounterRng& rng;  // draws the position window
+  at::ScalarType timestep_dtype;  // float32; the compute dtype with `--kohya_compat timesteps`
 };
 
 /// One batch, encoded.
 struct StepInputs {
-  at::Tensor latents;                // float32 [B,16,h,w], shifted and scaled
+  at::Tensor latents;  // float32 [B,16,h,w], shifted and scaled
   models::Conditioning conditioning;
-  at::Tensor loss_weights;           // float32 [B]
-  at::Tensor mask;                   // float32 [B,H,W], or undefined
+  at::Tensor loss_weights;               // float32 [B]
+  at::Tensor mask;                       // float32 [B,H,W], or undefined
   std::vector<uint8_t> preserve_output;  // 1: the target is what the model predicts without the network
-  tensor::BatchDraws images;         // identifies the batch to the draw source
+  tensor::BatchDraws images;             // identifies the batch to the draw source
 };
 
 /// Draws noise and timesteps, runs the model and forms the loss.

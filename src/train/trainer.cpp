@@ -42,8 +42,10 @@ void Trainer::train_epoch() {
   parts_.optimizer.train();
   while (state_.batch < parts_.plan.batches_per_epoch && state_.step < parts_.plan.max_steps) {
     if (!loader.has_next()) {
-      throw UsageError(fmt::format("[--replay_draws] the recording ends: got {} micro-steps, expected more.\n"
-                                   "Hint: use the recorded run's --max_train_steps.", state_.micro_step));
+      throw UsageError(
+          fmt::format("[--replay_draws] the recording ends: got {} micro-steps, expected more.\n"
+                      "Hint: use the recorded run's --max_train_steps.",
+                      state_.micro_step));
     }
     group_losses_.push_back(micro_step(loader.next()));
     average_.add(state_.epoch, state_.batch, group_losses_.back());
@@ -64,10 +66,11 @@ double Trainer::micro_step(const data::Batch& batch) {
   const auto loss = training_loss(parts_.step, parts_.inputs.encode(batch, state_.epoch, state_.micro_step));
   const double value = loss.item<double>();
   if (!std::isfinite(value)) {
-    throw RunError(fmt::format("[training] the loss is no number any more: got {} in step {} (images: {}).\n"
-                               "Hint: a lower learning rate, --mixed_precision bf16 instead of fp16, or --max_grad_norm "
-                               "1.0; the last saved state is still good.",
-                               value, state_.step + 1, fmt::join(batch.stems, ", ")));
+    throw RunError(
+        fmt::format("[training] the loss is no number any more: got {} in step {} (images: {}).\n"
+                    "Hint: a lower learning rate, --mixed_precision bf16 instead of fp16, or --max_grad_norm "
+                    "1.0; the last saved state is still good.",
+                    value, state_.step + 1, fmt::join(batch.stems, ", ")));
   }
   // A short group at the end of an epoch is divided by the full accumulation too, as the reference does.
   (loss * (parts_.scaler.scale() / static_cast<double>(parts_.plan.accumulation))).backward();
@@ -77,8 +80,7 @@ double Trainer::micro_step(const data::Batch& batch) {
 /// Unscale, clip, update, clear. A step whose gradients overflowed under loss scaling updates nothing but is counted.
 void Trainer::optimizer_step() {
   at::Tensor gradients = parts_.network.flat_gradients();
-  const double norm =
-      optim::clip_grad_norm(gradients, parts_.config.optimizer.max_grad_norm, parts_.scaler.scale());
+  const double norm = optim::clip_grad_norm(gradients, parts_.config.optimizer.max_grad_norm, parts_.scaler.scale());
 
   std::vector<double> rates;
   for (const auto& group : parts_.groups) rates.push_back(parts_.schedule(state_.updates, group.lr));
@@ -93,7 +95,8 @@ void Trainer::optimizer_step() {
   for (size_t i = 0; i < rates.size(); ++i) record_.lrs.emplace_back(parts_.groups[i].name, rates[i]);
 }
 
-/// After every micro-step, as the reference does. Ref: sd-scripts@48d368f train_network.py:train (max_norm_regularization).
+/// After every micro-step, as the reference does. Ref: sd-scripts@48d368f train_network.py:train
+/// (max_norm_regularization).
 void Trainer::limit_weight_norms() {
   const double limit = parts_.config.network.scale_weight_norms.value_or(0);
   if (limit <= 0) return;
@@ -106,7 +109,8 @@ void Trainer::limit_weight_norms() {
 void Trainer::report_step() {
   record_.step = state_.step;
   record_.epoch = state_.epoch;
-  record_.loss = std::accumulate(group_losses_.begin(), group_losses_.end(), 0.0) / static_cast<double>(group_losses_.size());
+  record_.loss =
+      std::accumulate(group_losses_.begin(), group_losses_.end(), 0.0) / static_cast<double>(group_losses_.size());
   record_.average = average_.average();
   record_.seconds = since_step_.seconds();
   since_step_ = Stopwatch();
@@ -158,8 +162,11 @@ void Trainer::validate(bool is_epoch_end) {
   const double loss = parts_.validation->run();
   parts_.network.set_training(true);
   parts_.optimizer.train();
-  parts_.observers.validated(
-      {.step = state_.step, .epoch = state_.epoch, .is_epoch_end = is_epoch_end, .loss = loss, .training = average_.average()});
+  parts_.observers.validated({.step = state_.step,
+                              .epoch = state_.epoch,
+                              .is_epoch_end = is_epoch_end,
+                              .loss = loss,
+                              .training = average_.average()});
 }
 
 std::vector<data::BatchPlan> Trainer::epoch_plans(int64_t epoch) const {

@@ -27,7 +27,8 @@ double Validation::run() const {
   for (size_t number = 0; number < plans_.size(); ++number) {
     const auto batch = data::load_batch(dataset_, plans_[number], /*epoch=*/1, /*step=*/0, inputs_.needs_pixels());
     for (const int64_t timestep : validation_timesteps(step_.flow)) {
-      // The timestep takes the place of the epoch in the draws' keys, so each has noise of its own, the same in every run.
+      // The timestep takes the place of the epoch in the draws' keys, so each has noise of its own, the same in every
+      // run.
       const auto inputs = inputs_.encode(batch, timestep, static_cast<int64_t>(number));
       flow::FlowConfig fixed = step_.flow;
       fixed.min_timestep = fixed.max_timestep = timestep;

@@ -18,8 +18,8 @@ class Validation {
   /// max_steps   batches of one run, or unset for all
   Validation(const data::Dataset& dataset, EncodedInputs& inputs, StepContext step, std::optional<int64_t> max_steps);
 
-  /// Mean loss over batches and timesteps. Draws nothing from the training streams and records no graph; the caller puts
-  /// optimizer and network into evaluation mode.
+  /// Mean loss over batches and timesteps. Draws nothing from the training streams and records no graph; the caller
+  /// puts optimizer and network into evaluation mode.
   double run() const;
 
  private:

@@ -69,7 +69,8 @@ fs::path golden_checkpoint(const std::string& model) {
   LORAPTOR_ASSERT(lock != nullptr);
   ::flock(::fileno(lock), LOCK_EX);
   if (!fs::exists(folder / "DONE")) {
-    const std::string command = fmt::format("'{}' '{}' '{}' '{}'", python().string(), maker.string(), model, folder.string());
+    const std::string command =
+        fmt::format("'{}' '{}' '{}' '{}'", python().string(), maker.string(), model, folder.string());
     if (std::system(command.c_str()) != 0) {
       std::fclose(lock);
       throw RunError("[golden] this command failed: " + command);
@@ -168,8 +169,8 @@ void GoldenFile::expect_relative(const std::string& what, const at::Tensor& got,
     worst_name_ = what;
   }
   if (!(error <= limit)) {
-    ADD_FAILURE() << path_.filename() << " " << what << ": relative error " << error << " (limit " << limit << "), norms got "
-                  << a.norm().item<double>() << ", expected " << size;
+    ADD_FAILURE() << path_.filename() << " " << what << ": relative error " << error << " (limit " << limit
+                  << "), norms got " << a.norm().item<double>() << ", expected " << size;
   }
 }
 

@@ -29,8 +29,8 @@ TEST(CounterRng, AShorterDrawIsThePrefixOfALongerOne) {
 
 TEST(CounterRng, EveryPartOfTheKeyMatters) {
   const auto base = kRng.normal(kKey, {8});
-  for (const DrawKey& other : {DrawKey{Purpose::timestep, 3, 7}, DrawKey{Purpose::noise, 4, 7}, DrawKey{Purpose::noise, 3, 8},
-                               DrawKey{Purpose::noise, 7, 3}}) {
+  for (const DrawKey& other : {DrawKey{Purpose::timestep, 3, 7}, DrawKey{Purpose::noise, 4, 7},
+                               DrawKey{Purpose::noise, 3, 8}, DrawKey{Purpose::noise, 7, 3}}) {
     EXPECT_FALSE(at::equal(base, kRng.normal(other, {8})));
   }
   EXPECT_FALSE(at::equal(base, CounterRng(43).normal(kKey, {8})));

@@ -12,9 +12,10 @@ namespace {
 class ReplayFile : public testing::Test {
  protected:
   ReplayFile() {
-    io::write_safetensors(path(), {{"step0000.noise", at::ones({2, 16, 4, 4})},
-                                   {"step0000.timesteps", at::tensor({3.0f, 900.0f})},
-                                   {"latent_noise.cat", at::zeros({16, 4, 4})}},
+    io::write_safetensors(path(),
+                          {{"step0000.noise", at::ones({2, 16, 4, 4})},
+                           {"step0000.timesteps", at::tensor({3.0f, 900.0f})},
+                           {"latent_noise.cat", at::zeros({16, 4, 4})}},
                           {{"images", R"([["cat", "dog"]])"}});
   }
   std::filesystem::path path() const { return folder_ / "draws.safetensors"; }

@@ -1,5 +1,6 @@
 // Writes SD3-shaped checkpoints whose weights come from a formula: small ones for demos and tests, full-size ones for
-// measurements. Streams: memory stays near one tensor. Rule of the values: tests/golden/make_checkpoint.py, byte for byte.
+// measurements. Streams: memory stays near one tensor. Rule of the values: tests/golden/make_checkpoint.py, byte for
+// byte.
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 #include <fmt/format.h>
@@ -104,7 +105,8 @@ void write_values(AtomicFile& file, const std::string& dtype, const std::vector<
   write_as<c10::BFloat16>(file, values);
 }
 
-void write_checkpoint(const std::filesystem::path& path, const Arguments& arguments, const std::vector<Tensor>& tensors) {
+void write_checkpoint(const std::filesystem::path& path, const Arguments& arguments,
+                      const std::vector<Tensor>& tensors) {
   const std::string type = arguments.dtype == "f32" ? "F32" : arguments.dtype == "f16" ? "F16" : "BF16";
   nlohmann::ordered_json header;
   header["__metadata__"] = {{"format", "pt"}};

@@ -85,7 +85,8 @@ NamedShapes clip(const json& sizes) {
   s.add("text_projection.weight", {width, width});
   for (int64_t i = 0; i < layers; ++i) {
     const std::string layer = fmt::format("text_model.encoder.layers.{}", i);
-    for (const char* name : {"q_proj", "k_proj", "v_proj", "out_proj"}) s.linear(layer + ".self_attn." + name, width, width);
+    for (const char* name : {"q_proj", "k_proj", "v_proj", "out_proj"})
+      s.linear(layer + ".self_attn." + name, width, width);
     s.linear(layer + ".mlp.fc1", 4 * width, width);
     s.linear(layer + ".mlp.fc2", width, 4 * width);
     s.norm(layer + ".layer_norm1", width);
@@ -101,7 +102,8 @@ NamedShapes t5(const json& sizes) {
   s.add("shared.weight", {32128, width});
   for (int64_t i = 0; i < sizes.at("layers").get<int64_t>(); ++i) {
     const std::string block = fmt::format("encoder.block.{}.layer", i);
-    for (const char* name : {"q", "k", "v"}) s.add(fmt::format("{}.0.SelfAttention.{}.weight", block, name), {inner, width});
+    for (const char* name : {"q", "k", "v"})
+      s.add(fmt::format("{}.0.SelfAttention.{}.weight", block, name), {inner, width});
     s.add(block + ".0.SelfAttention.o.weight", {width, inner});
     if (i == 0) s.add(block + ".0.SelfAttention.relative_attention_bias.weight", {32, heads});
     s.add(block + ".0.layer_norm.weight", {width});
