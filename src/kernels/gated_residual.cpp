@@ -26,8 +26,7 @@ struct GatedResidual : torch::autograd::Function<GatedResidual> {
     const int64_t rows = residual.size(0) * residual.size(1);
     const auto arrays = describe(gate, branch);
     for_each_part(rows, row_parts(rows, residual.size(2)), [&](int64_t, int64_t begin, int64_t end) {
-      LORAPTOR_FOR_THIS_CPU(gated_residual_forward)
-      (arrays, residual.const_data_ptr<float>(), out.mutable_data_ptr<float>(), begin, end);
+      cpu::gated_residual_forward(arrays, residual.const_data_ptr<float>(), out.mutable_data_ptr<float>(), begin, end);
     });
     // Without a gradient of the gate the branch is not needed again.
     ctx->save_for_backward({gate, gate_in.requires_grad() ? branch : at::Tensor()});
@@ -53,7 +52,7 @@ struct GatedResidual : torch::autograd::Function<GatedResidual> {
       const cpu::GatedBackward call{gradient.const_data_ptr<float>(),
                                     wants_branch ? result[2].mutable_data_ptr() : nullptr,
                                     wants_gate ? sums.mutable_data_ptr<float>() + part * saved[0].numel() : nullptr};
-      LORAPTOR_FOR_THIS_CPU(gated_residual_backward)(arrays, call, begin, end);
+      cpu::gated_residual_backward(arrays, call, begin, end);
     });
     // [parts,B,D] -> [B,D]
     if (wants_gate) result[1] = sums.sum(0).to(static_cast<at::ScalarType>(ctx->saved_data["gate_dtype"].toInt()));

@@ -2,7 +2,7 @@
 
 #include "kernels/cpu_simd.h"
 
-namespace loraptor::kernels::cpu::LORAPTOR_ISA {
+namespace loraptor::kernels::cpu {
 namespace {
 
 template <class Branch>
@@ -37,14 +37,29 @@ LORAPTOR_INLINE void backward(const GatedRows& rows, const GatedBackward& b, int
   }
 }
 
+LORAPTOR_CPU_CLONES void forward_float(const GatedRows& rows, const float* residual, float* out, int64_t begin,
+                                       int64_t end) {
+  forward<float>(rows, residual, out, begin, end);
+}
+LORAPTOR_CPU_CLONES void forward_bf16(const GatedRows& rows, const float* residual, float* out, int64_t begin,
+                                      int64_t end) {
+  forward<Bf16>(rows, residual, out, begin, end);
+}
+LORAPTOR_CPU_CLONES void backward_float(const GatedRows& rows, const GatedBackward& b, int64_t begin, int64_t end) {
+  backward<float>(rows, b, begin, end);
+}
+LORAPTOR_CPU_CLONES void backward_bf16(const GatedRows& rows, const GatedBackward& b, int64_t begin, int64_t end) {
+  backward<Bf16>(rows, b, begin, end);
+}
+
 }  // namespace
 
 void gated_residual_forward(const GatedRows& rows, const float* residual, float* out, int64_t begin, int64_t end) {
-  rows.bf16 ? forward<Bf16>(rows, residual, out, begin, end) : forward<float>(rows, residual, out, begin, end);
+  rows.bf16 ? forward_bf16(rows, residual, out, begin, end) : forward_float(rows, residual, out, begin, end);
 }
 
 void gated_residual_backward(const GatedRows& rows, const GatedBackward& b, int64_t begin, int64_t end) {
-  rows.bf16 ? backward<Bf16>(rows, b, begin, end) : backward<float>(rows, b, begin, end);
+  rows.bf16 ? backward_bf16(rows, b, begin, end) : backward_float(rows, b, begin, end);
 }
 
-}  // namespace loraptor::kernels::cpu::LORAPTOR_ISA
+}  // namespace loraptor::kernels::cpu

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "kernels/cpu_simd.h"
-
 namespace loraptor::kernels::cpu {
 
 /// Arrays of both passes; row r belongs to sample r / tokens. `branch` and `dbranch` may be bfloat16.
@@ -22,9 +20,7 @@ struct GatedBackward {
 };
 
 /// out = residual + gate * branch, all [B*N,D].
-LORAPTOR_DECLARE_PER_ISA(void gated_residual_forward(const GatedRows& rows, const float* residual, float* out,
-                                                     int64_t begin, int64_t end))
-LORAPTOR_DECLARE_PER_ISA(void gated_residual_backward(const GatedRows& rows, const GatedBackward& b, int64_t begin,
-                                                      int64_t end))
+void gated_residual_forward(const GatedRows& rows, const float* residual, float* out, int64_t begin, int64_t end);
+void gated_residual_backward(const GatedRows& rows, const GatedBackward& b, int64_t begin, int64_t end);
 
 }  // namespace loraptor::kernels::cpu

@@ -17,7 +17,7 @@ struct GeluTanh : torch::autograd::Function<GeluTanh> {
     auto y = at::empty_like(x);
     const bool bf16 = x.scalar_type() == at::kBFloat16;
     for_each_part(x.numel(), row_parts(x.numel(), 1), [&](int64_t, int64_t begin, int64_t end) {
-      LORAPTOR_FOR_THIS_CPU(gelu_tanh_forward)(x.const_data_ptr(), y.mutable_data_ptr(), bf16, begin, end);
+      cpu::gelu_tanh_forward(x.const_data_ptr(), y.mutable_data_ptr(), bf16, begin, end);
     });
     ctx->save_for_backward({x});
     return y;
@@ -29,8 +29,7 @@ struct GeluTanh : torch::autograd::Function<GeluTanh> {
     auto dx = at::empty_like(x);
     const bool bf16 = x.scalar_type() == at::kBFloat16;
     for_each_part(x.numel(), row_parts(x.numel(), 1), [&](int64_t, int64_t begin, int64_t end) {
-      LORAPTOR_FOR_THIS_CPU(gelu_tanh_backward)
-      (x.const_data_ptr(), gradient.const_data_ptr(), dx.mutable_data_ptr(), bf16, begin, end);
+      cpu::gelu_tanh_backward(x.const_data_ptr(), gradient.const_data_ptr(), dx.mutable_data_ptr(), bf16, begin, end);
     });
     return {dx};
   }

@@ -2,7 +2,7 @@
 
 #include "kernels/cpu_simd.h"
 
-namespace loraptor::kernels::cpu::LORAPTOR_ISA {
+namespace loraptor::kernels::cpu {
 namespace {
 
 constexpr float kInner = 0.7978845608f;  // sqrt(2/pi)
@@ -23,7 +23,7 @@ LORAPTOR_INLINE float exponential(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  return p * __builtin_bit_cast(float, (static_cast<int32_t>(n) + 127) << 23);
+  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
 }
 
 // exp(-2u)
@@ -48,23 +48,34 @@ LORAPTOR_INLINE void backward(const T* x, const T* gradient, T* dx, int64_t begi
   }
 }
 
+LORAPTOR_CPU_CLONES void forward_float(const float* x, float* y, int64_t begin, int64_t end) {
+  forward(x, y, begin, end);
+}
+LORAPTOR_CPU_CLONES void forward_bf16(const Bf16* x, Bf16* y, int64_t begin, int64_t end) { forward(x, y, begin, end); }
+LORAPTOR_CPU_CLONES void backward_float(const float* x, const float* gradient, float* dx, int64_t begin, int64_t end) {
+  backward(x, gradient, dx, begin, end);
+}
+LORAPTOR_CPU_CLONES void backward_bf16(const Bf16* x, const Bf16* gradient, Bf16* dx, int64_t begin, int64_t end) {
+  backward(x, gradient, dx, begin, end);
+}
+
 }  // namespace
 
 void gelu_tanh_forward(const void* x, void* y, bool bf16, int64_t begin, int64_t end) {
   if (bf16) {
-    forward<Bf16>(static_cast<const Bf16*>(x), static_cast<Bf16*>(y), begin, end);
+    forward_bf16(static_cast<const Bf16*>(x), static_cast<Bf16*>(y), begin, end);
   } else {
-    forward<float>(static_cast<const float*>(x), static_cast<float*>(y), begin, end);
+    forward_float(static_cast<const float*>(x), static_cast<float*>(y), begin, end);
   }
 }
 
 void gelu_tanh_backward(const void* x, const void* gradient, void* dx, bool bf16, int64_t begin, int64_t end) {
   if (bf16) {
-    backward<Bf16>(static_cast<const Bf16*>(x), static_cast<const Bf16*>(gradient), static_cast<Bf16*>(dx), begin, end);
+    backward_bf16(static_cast<const Bf16*>(x), static_cast<const Bf16*>(gradient), static_cast<Bf16*>(dx), begin, end);
   } else {
-    backward<float>(static_cast<const float*>(x), static_cast<const float*>(gradient), static_cast<float*>(dx), begin,
-                    end);
+    backward_float(static_cast<const float*>(x), static_cast<const float*>(gradient), static_cast<float*>(dx), begin,
+                   end);
   }
 }
 
-}  // namespace loraptor::kernels::cpu::LORAPTOR_ISA
+}  // namespace loraptor::kernels::cpu

@@ -30,7 +30,7 @@ struct LayerNormModulate : torch::autograd::Function<LayerNormModulate> {
                                      mean.mutable_data_ptr<float>(), rstd.mutable_data_ptr<float>(),
                                      out.mutable_data_ptr()};
     for_each_part(rows, row_parts(rows, x.size(2)), [&](int64_t, int64_t begin, int64_t end) {
-      LORAPTOR_FOR_THIS_CPU(layer_norm_modulate_forward)(arrays, call, begin, end);
+      cpu::layer_norm_modulate_forward(arrays, call, begin, end);
     });
     ctx->save_for_backward({x, mean, rstd, factor});
     ctx->saved_data["shift_dtype"] = static_cast<int64_t>(shift.scalar_type());
@@ -57,7 +57,7 @@ struct LayerNormModulate : torch::autograd::Function<LayerNormModulate> {
                                         wants_x ? dx.mutable_data_ptr<float>() : nullptr,
                                         own,
                                         own != nullptr ? own + parts * factor.numel() : nullptr};
-      LORAPTOR_FOR_THIS_CPU(layer_norm_modulate_backward)(arrays, call, begin, end);
+      cpu::layer_norm_modulate_backward(arrays, call, begin, end);
     });
     variable_list result(5);
     result[0] = dx;

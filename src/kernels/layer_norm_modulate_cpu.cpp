@@ -1,8 +1,10 @@
 #include "kernels/layer_norm_modulate_cpu.h"
 
+#include <cmath>
+
 #include "kernels/cpu_simd.h"
 
-namespace loraptor::kernels::cpu::LORAPTOR_ISA {
+namespace loraptor::kernels::cpu {
 namespace {
 
 template <class Out>
@@ -18,7 +20,7 @@ LORAPTOR_INLINE void forward(const LayerNormRows& rows, const LayerNormForward& 
     float squares = 0;
 #pragma omp simd reduction(+ : squares)
     for (int64_t i = 0; i < width; ++i) squares += (x[i] - mean) * (x[i] - mean);
-    const float rstd = 1.0f / __builtin_sqrtf(squares * share + f.eps);
+    const float rstd = 1.0f / std::sqrt(squares * share + f.eps);
     f.mean[r] = mean;
     f.rstd[r] = rstd;
     const float* factor = rows.factor + r / rows.tokens * width;
@@ -66,14 +68,32 @@ LORAPTOR_INLINE void backward(const LayerNormRows& rows, const LayerNormBackward
   }
 }
 
+// An attribute cannot be cloned on templates, so each element type has its own function.
+LORAPTOR_CPU_CLONES void forward_float(const LayerNormRows& rows, const LayerNormForward& f, int64_t begin,
+                                       int64_t end) {
+  forward<float>(rows, f, begin, end);
+}
+LORAPTOR_CPU_CLONES void forward_bf16(const LayerNormRows& rows, const LayerNormForward& f, int64_t begin,
+                                      int64_t end) {
+  forward<Bf16>(rows, f, begin, end);
+}
+LORAPTOR_CPU_CLONES void backward_float(const LayerNormRows& rows, const LayerNormBackward& b, int64_t begin,
+                                        int64_t end) {
+  backward<float>(rows, b, begin, end);
+}
+LORAPTOR_CPU_CLONES void backward_bf16(const LayerNormRows& rows, const LayerNormBackward& b, int64_t begin,
+                                       int64_t end) {
+  backward<Bf16>(rows, b, begin, end);
+}
+
 }  // namespace
 
 void layer_norm_modulate_forward(const LayerNormRows& rows, const LayerNormForward& f, int64_t begin, int64_t end) {
-  rows.bf16 ? forward<Bf16>(rows, f, begin, end) : forward<float>(rows, f, begin, end);
+  rows.bf16 ? forward_bf16(rows, f, begin, end) : forward_float(rows, f, begin, end);
 }
 
 void layer_norm_modulate_backward(const LayerNormRows& rows, const LayerNormBackward& b, int64_t begin, int64_t end) {
-  rows.bf16 ? backward<Bf16>(rows, b, begin, end) : backward<float>(rows, b, begin, end);
+  rows.bf16 ? backward_bf16(rows, b, begin, end) : backward_float(rows, b, begin, end);
 }
 
-}  // namespace loraptor::kernels::cpu::LORAPTOR_ISA
+}  // namespace loraptor::kernels::cpu

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "kernels/cpu_simd.h"
-
 namespace loraptor::kernels::cpu {
 
 /// Arrays of the forward pass; row r belongs to sample r / tokens.
@@ -29,9 +27,7 @@ struct LayerNormBackward {
   float *dshift, *dscale;    // [B,D] sums of these rows are added here; both null: not wanted
 };
 
-LORAPTOR_DECLARE_PER_ISA(void layer_norm_modulate_forward(const LayerNormRows& rows, const LayerNormForward& f,
-                                                          int64_t begin, int64_t end))
-LORAPTOR_DECLARE_PER_ISA(void layer_norm_modulate_backward(const LayerNormRows& rows, const LayerNormBackward& b,
-                                                           int64_t begin, int64_t end))
+void layer_norm_modulate_forward(const LayerNormRows& rows, const LayerNormForward& f, int64_t begin, int64_t end);
+void layer_norm_modulate_backward(const LayerNormRows& rows, const LayerNormBackward& b, int64_t begin, int64_t end);
 
 }  // namespace loraptor::kernels::cpu

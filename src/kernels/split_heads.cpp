@@ -61,9 +61,8 @@ struct SplitHeads : torch::autograd::Function<SplitHeads> {
     const cpu::HeadArray arrays[3] = {head_array(out[0]), head_array(out[1]), head_array(out[2])};
     for (const auto& source : rows) {
       const int64_t count = batch * source.tokens;
-      for_each_part(count, row_parts(count, 3 * heads * size), [&](int64_t, int64_t begin, int64_t end) {
-        LORAPTOR_FOR_THIS_CPU(split_heads_forward)(source, arrays, begin, end);
-      });
+      for_each_part(count, row_parts(count, 3 * heads * size),
+                    [&](int64_t, int64_t begin, int64_t end) { cpu::split_heads_forward(source, arrays, begin, end); });
     }
     saved.insert(saved.end(), norms.begin(), norms.end());
     ctx->save_for_backward(std::move(saved));
@@ -89,7 +88,7 @@ struct SplitHeads : torch::autograd::Function<SplitHeads> {
       void* dqkv = result[s].mutable_data_ptr();
       const int64_t count = saved[s].size(0) * rows.tokens;
       for_each_part(count, row_parts(count, saved[s].size(2)), [&](int64_t, int64_t begin, int64_t end) {
-        LORAPTOR_FOR_THIS_CPU(split_heads_backward)(rows, arrays, dqkv, begin, end);
+        cpu::split_heads_backward(rows, arrays, dqkv, begin, end);
       });
     }
     return result;

@@ -1,8 +1,11 @@
 #include "kernels/split_heads_cpu.h"
 
+#include <cmath>
+#include <cstring>
+
 #include "kernels/cpu_simd.h"
 
-namespace loraptor::kernels::cpu::LORAPTOR_ISA {
+namespace loraptor::kernels::cpu {
 namespace {
 
 template <class T>
@@ -10,7 +13,7 @@ LORAPTOR_INLINE float inverse_rms(const T* x, int64_t size, float eps) {
   float squares = 0;
 #pragma omp simd reduction(+ : squares)
   for (int64_t i = 0; i < size; ++i) squares += load(x + i) * load(x + i);
-  return 1.0f / __builtin_sqrtf(squares / static_cast<float>(size) + eps);
+  return 1.0f / std::sqrt(squares / static_cast<float>(size) + eps);
 }
 
 template <class T>
@@ -63,7 +66,7 @@ LORAPTOR_INLINE void backward(const HeadRows& rows, const HeadArray (&gradients)
       const int64_t token = (part == 0 ? rows.first_query : rows.first) + r % rows.tokens;
       const int64_t place = r * 3 * width + part * width;
       if (part == 0 && rows.first_query < 0) {
-        __builtin_memset(static_cast<void*>(dqkv + place), 0, static_cast<size_t>(width) * sizeof(T));
+        std::memset(static_cast<void*>(dqkv + place), 0, static_cast<size_t>(width) * sizeof(T));
         continue;
       }
       const T* x = static_cast<const T*>(rows.qkv) + place;
@@ -83,16 +86,30 @@ LORAPTOR_INLINE void backward(const HeadRows& rows, const HeadArray (&gradients)
   }
 }
 
+LORAPTOR_CPU_CLONES void forward_float(const HeadRows& rows, const HeadArray (&qkv)[3], int64_t begin, int64_t end) {
+  forward<float>(rows, qkv, begin, end);
+}
+LORAPTOR_CPU_CLONES void forward_bf16(const HeadRows& rows, const HeadArray (&qkv)[3], int64_t begin, int64_t end) {
+  forward<Bf16>(rows, qkv, begin, end);
+}
+LORAPTOR_CPU_CLONES void backward_float(const HeadRows& rows, const HeadArray (&gradients)[3], void* dqkv,
+                                        int64_t begin, int64_t end) {
+  backward<float>(rows, gradients, static_cast<float*>(dqkv), begin, end);
+}
+LORAPTOR_CPU_CLONES void backward_bf16(const HeadRows& rows, const HeadArray (&gradients)[3], void* dqkv, int64_t begin,
+                                       int64_t end) {
+  backward<Bf16>(rows, gradients, static_cast<Bf16*>(dqkv), begin, end);
+}
+
 }  // namespace
 
 void split_heads_forward(const HeadRows& rows, const HeadArray (&qkv)[3], int64_t begin, int64_t end) {
-  rows.bf16 ? forward<Bf16>(rows, qkv, begin, end) : forward<float>(rows, qkv, begin, end);
+  rows.bf16 ? forward_bf16(rows, qkv, begin, end) : forward_float(rows, qkv, begin, end);
 }
 
 void split_heads_backward(const HeadRows& rows, const HeadArray (&gradients)[3], void* dqkv, int64_t begin,
                           int64_t end) {
-  rows.bf16 ? backward(rows, gradients, static_cast<Bf16*>(dqkv), begin, end)
-            : backward(rows, gradients, static_cast<float*>(dqkv), begin, end);
+  rows.bf16 ? backward_bf16(rows, gradients, dqkv, begin, end) : backward_float(rows, gradients, dqkv, begin, end);
 }
 
-}  // namespace loraptor::kernels::cpu::LORAPTOR_ISA
+}  // namespace loraptor::kernels::cpu

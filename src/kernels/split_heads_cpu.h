@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "kernels/cpu_simd.h"
-
 namespace loraptor::kernels::cpu {
 
 /// One source of the joint attention; row r of its B*L rows is token r % tokens of sample r / tokens.
@@ -25,12 +23,11 @@ struct HeadArray {
   int64_t batch_stride, head_stride, token_stride;
 };
 
-LORAPTOR_DECLARE_PER_ISA(void split_heads_forward(const HeadRows& rows, const HeadArray (&qkv)[3], int64_t begin,
-                                                  int64_t end))
+void split_heads_forward(const HeadRows& rows, const HeadArray (&qkv)[3], int64_t begin, int64_t end);
 
 ///   gradients   of q, k, v
 ///   dqkv        [B,L,3D]
-LORAPTOR_DECLARE_PER_ISA(void split_heads_backward(const HeadRows& rows, const HeadArray (&gradients)[3], void* dqkv,
-                                                   int64_t begin, int64_t end))
+void split_heads_backward(const HeadRows& rows, const HeadArray (&gradients)[3], void* dqkv, int64_t begin,
+                          int64_t end);
 
 }  // namespace loraptor::kernels::cpu
