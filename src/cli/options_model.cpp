@@ -36,7 +36,7 @@ std::vector<Option> model_options() {
                  "Fresh position tables, one per training resolution (for SD3.5 Medium)."),
           option("--kohya_compat", FIELD(model.kohya_compat),
                  "Bring back behaviour of sd-scripts that Loraptor corrects; recorded in the metadata.")
-              .one_of({"attn2", "timesteps", "masks", "t5_dropout", "step_count", "alpha_qkv", "all"})
+              .one_of({"attn2", "timesteps", "masks", "alpha_qkv", "all"})
               .addition(),
       });
 }
