@@ -14,7 +14,7 @@ PYTHON_PACKAGES="numpy==1.26.4"
 PACKAGES="g++ cmake ninja-build ccache mold pkg-config python3-venv clang-format
   libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libxxhash-dev libssl-dev zlib1g-dev
   libpcre2-dev libutf8proc-dev libsentencepiece-dev libopencv-core-dev libopencv-imgproc-dev
-  libjpeg62-turbo-dev libpng-dev libwebp-dev libgtest-dev"
+  libjpeg62-turbo-dev libpng-dev libwebp-dev libavif-dev libjxl-dev libzip-dev libgtest-dev"
 
 with_cuda=0
 for word in "$@"; do
