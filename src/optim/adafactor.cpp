@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "optim/factored_moment.h"
 #include "optim/stateful_optimizer.h"
 
 namespace loraptor::optim {
@@ -14,8 +15,6 @@ struct Settings {
   std::optional<double> beta1;
   bool scale_parameter, relative_step, warmup_init;
 };
-
-double rms(const at::Tensor& x) { return (at::linalg_vector_norm(x, 2) / std::sqrt(x.numel())).item<double>(); }
 
 class Adafactor : public StatefulOptimizer {
  public:
@@ -55,11 +54,8 @@ class Adafactor : public StatefulOptimizer {
       add_tensor(parameter.name, "exp_avg_sq", at::zeros(value.sizes(), options));
       return;
     }
-    auto row = value.sizes().vec(), column = value.sizes().vec();
-    row.pop_back();
-    column.erase(column.end() - 2);
-    add_tensor(parameter.name, "exp_avg_sq_row", at::zeros(row, options));
-    add_tensor(parameter.name, "exp_avg_sq_col", at::zeros(column, options));
+    add_tensor(parameter.name, "exp_avg_sq_row", at::zeros(row_means_shape(value.sizes()), options));
+    add_tensor(parameter.name, "exp_avg_sq_col", at::zeros(column_means_shape(value.sizes()), options));
   }
 
   double learning_rate(double lr, double rms_p) const {
@@ -80,10 +76,8 @@ class Adafactor : public StatefulOptimizer {
     }
     auto& row = tensor(parameter.name, "exp_avg_sq_row");
     auto& column = tensor(parameter.name, "exp_avg_sq_col");
-    row.mul_(b).add_(square.mean(-1), 1 - b);
-    column.mul_(b).add_(square.mean(-2), 1 - b);
-    const auto r = (row / row.mean(-1, /*keepdim=*/true)).rsqrt_().unsqueeze(-1);
-    return r.mul(column.unsqueeze(-2).rsqrt()).mul_(g);
+    update_means(row, column, square, b);
+    return inverse_root(row, column).mul_(g);
   }
 
   void step_parameter(size_t g, const Parameter& parameter, double group_lr) {

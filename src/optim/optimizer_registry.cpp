@@ -9,8 +9,10 @@
 #include "base/suggest.h"
 #include "optim/adafactor.h"
 #include "optim/adam_family.h"
+#include "optim/came.h"
 #include "optim/dadaptation.h"
 #include "optim/elementwise_optimizer.h"
+#include "optim/muon.h"
 #include "optim/optimizer.h"
 #include "optim/optimizer_8bit.h"
 #include "optim/optimizer_factory.h"
@@ -18,6 +20,7 @@
 #include "optim/prodigy_plus.h"
 #include "optim/rounded_optimizer.h"
 #include "optim/schedule_free.h"
+#include "optim/stable_adamw.h"
 
 namespace loraptor::optim {
 namespace {
@@ -65,6 +68,9 @@ const Row kRows[] = {
     {"RMSprop", Spelling::exact, "torch.optim.rmsprop.RMSprop", make_rmsprop},
     {"Adamax", Spelling::exact, "torch.optim.adamax.Adamax", make_adamax},
     {"Adadelta", Spelling::exact, "torch.optim.adadelta.Adadelta", make_adadelta},
+    {"CAME", Spelling::any_case, "pytorch_optimizer.optimizer.came.CAME", make_came},
+    {"StableAdamW", Spelling::any_case, "pytorch_optimizer.optimizer.adamw.StableAdamW", make_stable_adamw},
+    {"Muon", Spelling::any_case, "torch.optim.Muon", make_muon},
     {"prodigyplus.ProdigyPlusScheduleFree", Spelling::exact, "prodigyplus.prodigy_plus_schedulefree.ProdigyPlusScheduleFree", make_prodigy_plus, true},
     {"bitsandbytes.optim.AdEMAMix8bit", Spelling::exact, "bitsandbytes.optim.ademamix.AdEMAMix8bit", make_ademamix_8bit},
     {"bitsandbytes.optim.AdEMAMix", Spelling::exact, "bitsandbytes.optim.ademamix.AdEMAMix", make_ademamix_32bit},

@@ -12,8 +12,8 @@
 namespace loraptor::optim {
 namespace {
 
-struct Settings {
-  double beta1, beta2, beta3, eps, weight_decay, d0, d_coef, growth_rate;
+struct Settings : ProdigySettings {
+  double growth_rate;
   bool decouple, bias_correction, safeguard_warmup;
   int64_t slice;
 };
@@ -97,12 +97,17 @@ class Prodigy : public StatefulOptimizer {
     scalar("has_p0") = 1;
   }
 
+  /// The gradient, with the decay where that is coupled.
+  at::Tensor decayed_gradient(const ParamGroup& group) const {
+    const bool coupled = s_.weight_decay != 0 && !s_.decouple;
+    return coupled ? group.flat_grad.add(group.flat, s_.weight_decay) : group.flat_grad;
+  }
+
   void gather(size_t g, double dlr, double& numerator, double& denominator) {
     const auto& group = groups_[g];
     auto& slices = slices_[g];
     const double d = scalar("d");
-    at::Tensor grad = group.flat_grad;
-    if (s_.weight_decay != 0 && !s_.decouple) grad = grad.add(group.flat, s_.weight_decay);
+    const auto grad = decayed_gradient(group);
     const auto sliced_grad = sliced(grad, slices);
     numerator += d / s_.d0 * dlr * at::dot(sliced_grad, slices.p0 - sliced(group.flat, slices)).item<double>();
     if (s_.beta1 > 0) buffer(g, "exp_avg").mul_(s_.beta1).add_(grad, d * (1 - s_.beta1));
@@ -129,9 +134,7 @@ class Prodigy : public StatefulOptimizer {
     at::Tensor p = group.flat;
     const double d = scalar("d");
     const auto root = buffer(g, "exp_avg_sq").sqrt().add_(d * s_.eps);
-    at::Tensor grad = group.flat_grad;
-    // The gradient of the first pass, before decoupled decay changes p.
-    if (s_.beta1 == 0 && s_.weight_decay != 0 && !s_.decouple) grad = grad.add(p, s_.weight_decay);
+    const auto grad = s_.beta1 == 0 ? decayed_gradient(group) : at::Tensor();  // as in `gather`
     if (s_.weight_decay != 0 && s_.decouple) p.sub_(p * (s_.weight_decay * dlr));
     if (s_.beta1 > 0) p.addcdiv_(buffer(g, "exp_avg"), root, -dlr);
     else p.addcdiv_(grad, root, -dlr * d);
@@ -157,26 +160,34 @@ double common_rate(const std::vector<double>& lrs, const std::string& class_name
   return common;
 }
 
-std::unique_ptr<Optimizer> make_prodigy(OptimizerRequest& request) {
-  auto& args = request.args;
-  const auto betas = args.numbers("betas", {0.9, 0.999});
-  Settings s{};
+ProdigySettings read_prodigy_settings(KeywordArgs& args, double beta2) {
+  const auto betas = args.numbers("betas", {0.9, beta2});
+  ProdigySettings s{};
   s.beta1 = betas[0];
   s.beta2 = betas[1];
   s.beta3 = args.optional_number("beta3").value_or(std::sqrt(betas[1]));
   s.eps = args.number("eps", 1e-8);
   s.weight_decay = args.number("weight_decay", 0);
+  s.d0 = args.number("d0", 1e-6);
+  s.d_coef = args.number("d_coef", 1.0);
+  if (!(s.d0 > 0)) {
+    throw UsageError(fmt::format("[--optimizer_args] out of range: got d0={}, expected d0 > 0.", s.d0));
+  }
+  return s;
+}
+
+std::unique_ptr<Optimizer> make_prodigy(OptimizerRequest& request) {
+  auto& args = request.args;
+  Settings s{};
+  static_cast<ProdigySettings&>(s) = read_prodigy_settings(args, /*beta2=*/0.999);
   s.decouple = args.flag("decouple", true);
   s.bias_correction = args.flag("use_bias_correction", false);
   s.safeguard_warmup = args.flag("safeguard_warmup", false);
-  s.d0 = args.number("d0", 1e-6);
-  s.d_coef = args.number("d_coef", 1.0);
   s.growth_rate = args.number("growth_rate", std::numeric_limits<double>::infinity());
   s.slice = args.integer("slice_p", 1);
   args.without_effect("fsdp_in_use", "one flat buffer holds all parameters");
-  if (s.slice < 1 || !(s.d0 > 0)) {
-    throw UsageError(fmt::format(
-        "[--optimizer_args] out of range: got slice_p={} and d0={}, expected slice_p >= 1, d0 > 0.", s.slice, s.d0));
+  if (s.slice < 1) {
+    throw UsageError(fmt::format("[--optimizer_args] out of range: got slice_p={}, expected slice_p >= 1.", s.slice));
   }
   return std::make_unique<Prodigy>(request.groups, request.described(), s);
 }

@@ -13,6 +13,14 @@ namespace loraptor::optim {
 /// Ref: arXiv:2306.06101; prodigyopt 1.1.2.
 std::unique_ptr<Optimizer> make_prodigy(OptimizerRequest& request);
 
+/// What Prodigy and ProdigyPlusScheduleFree share.
+struct ProdigySettings {
+  double beta1, beta2, beta3, eps, weight_decay, d0, d_coef;
+};
+
+/// Reads betas (0.9, beta2), beta3, eps, weight_decay, d0 and d_coef. Throws UsageError unless d0 > 0.
+ProdigySettings read_prodigy_settings(KeywordArgs& args, double beta2);
+
 /// The common learning rate of all groups that have one. Throws UsageError if two differ: optimizers that estimate
 /// their step size cannot work with different rates.
 double common_rate(const std::vector<double>& lrs, const std::string& class_name);

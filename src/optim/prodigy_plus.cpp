@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "optim/averaging_optimizer.h"
+#include "optim/factored_moment.h"
+#include "optim/prodigy.h"
 
 namespace loraptor::optim {
 namespace {
@@ -13,8 +15,7 @@ constexpr int64_t kSlice = 11;         // every eleventh element takes part in t
 constexpr int64_t kFactoredSide = 32;  // a matrix with a side this long keeps row and column means only
 constexpr double kEarlyRmsLimit = 50;  // of an update, while d has not grown yet
 
-struct Settings {
-  double beta1, beta2, beta3, eps, weight_decay, d0, d_coef;
+struct Settings : ProdigySettings {
   bool split_groups, split_groups_mean, factored, stable;
 };
 
@@ -150,8 +151,7 @@ class ProdigyPlus : public AveragingOptimizer {
       auto update = grad / denominator(parameter, grad, s_.beta2 * ratio * ratio).add_(s_.eps);
       if (s_.stable) {
         const double limit = d <= s_.d0 ? kEarlyRmsLimit : 1;
-        const double rms = (at::linalg_vector_norm(update, 2) / std::sqrt(update.numel())).item<double>();
-        update.div_(std::max(1.0, rms / limit));
+        update.div_(std::max(1.0, rms(update) / limit));
       }
       if (s_.weight_decay != 0) update.add_(y, s_.weight_decay);
       y.lerp_(z, c);
@@ -192,15 +192,8 @@ class ProdigyPlus : public AveragingOptimizer {
 
 std::unique_ptr<Optimizer> make_prodigy_plus(OptimizerRequest& request) {
   auto& args = request.args;
-  const auto betas = args.numbers("betas", {0.9, 0.99});
   Settings s{};
-  s.beta1 = betas[0];
-  s.beta2 = betas[1];
-  s.beta3 = args.optional_number("beta3").value_or(std::sqrt(betas[1]));
-  s.eps = args.number("eps", 1e-8);
-  s.weight_decay = args.number("weight_decay", 0);
-  s.d0 = args.number("d0", 1e-6);
-  s.d_coef = args.number("d_coef", 1.0);
+  static_cast<ProdigySettings&>(s) = read_prodigy_settings(args, /*beta2=*/0.99);
   s.split_groups = args.flag("split_groups", true);
   s.split_groups_mean = args.flag("split_groups_mean", true);
   s.factored = args.flag("factored", true);

@@ -21,6 +21,7 @@ class RoundedOptimizer : public Optimizer {
     for (size_t g = 0; g < groups_.size(); ++g) wide_[g].flat_grad.copy_(groups_[g].flat_grad);
     inner_->step(lrs);
     store_values(/*stochastic=*/true);
+    load_values();  // a state that is saved now must hold the rounded values too
     ++step_;
   }
 
