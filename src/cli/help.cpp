@@ -106,6 +106,12 @@ std::string help_text() {
   return out;
 }
 
+std::string options_help(const std::vector<Option>& options) {
+  std::string out;
+  for (const Option& option : options) append_option(out, option);
+  return out;
+}
+
 std::string options_markdown() {
   std::string out =
       "# Options\n\nEvery option of `loraptor train`, which is also what runs when the first word is an option. Names, "

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
+
+#include "cli/option.h"
 
 namespace loraptor::cli {
 
@@ -10,6 +13,9 @@ std::string usage_text();
 
 /// All options by group, at most 100 columns wide. Additions to the reference are marked with '+'.
 std::string help_text();
+
+/// The options of one command, in order, like help_text().
+std::string options_help(const std::vector<Option>& options);
 
 /// All options by group as Markdown tables, with type, default, choices and what this version does with them.
 std::string options_markdown();

@@ -38,14 +38,15 @@ std::string dashed(const std::string& name) { return "--" + name; }
 
 class WordReader {
  public:
-  explicit WordReader(const std::vector<std::string>& words) : words_(words) {}
+  WordReader(const std::vector<std::string>& words, const std::vector<Option>& options, bool allow_plain)
+      : words_(words), options_(options), allow_plain_(allow_plain) {}
 
   ParsedWords read() {
     if (asks_for_help()) return {.options = {}, .wants_help = true};
     classify();
     consume();
     if (!problems_.empty()) throw UsageError(fmt::format("{}", fmt::join(problems_, "\n")));
-    return {.options = std::move(given_), .wants_help = false};
+    return {.options = std::move(given_), .wants_help = false, .plain = std::move(plain_)};
   }
 
  private:
@@ -73,7 +74,7 @@ class WordReader {
     if (text.size() < 2 || text[0] != '-') return word;
     const size_t equals = text.find('=');
     std::string name = text.rfind("--", 0) == 0 ? text.substr(2) : "";
-    if (const Option* exact = find_option(name)) {
+    if (const Option* exact = find(name)) {
       word.option = exact;
     } else {
       if (equals != std::string::npos) {
@@ -81,7 +82,7 @@ class WordReader {
         word.own_value = text.substr(equals + 1);
       }
       const bool is_long = text.rfind("--", 0) == 0;
-      if (is_long && !name.empty() && (word.option = find_option(name)) == nullptr) word.option = by_prefix(name, word);
+      if (is_long && !name.empty() && (word.option = find(name)) == nullptr) word.option = by_prefix(name, word);
     }
     if (word.option == nullptr && !word.is_option) {
       word.own_value.reset();
@@ -92,11 +93,16 @@ class WordReader {
     return word;
   }
 
+  const Option* find(const std::string& name) const {
+    const auto found = std::find_if(options_.begin(), options_.end(), [&](const auto& o) { return o.name == name; });
+    return found == options_.end() ? nullptr : &*found;
+  }
+
   /// The option that `prefix` abbreviates; null if there is none, or several (then the problem is noted).
   const Option* by_prefix(const std::string& prefix, Word& word) {
     std::vector<const Option*> fitting;
     for (const bool additions : {false, true}) {
-      for (const Option& option : all_options()) {
+      for (const Option& option : options_) {
         if (option.is_addition == additions && option.name.rfind(prefix, 0) == 0) fitting.push_back(&option);
       }
       if (!fitting.empty()) break;
@@ -115,7 +121,7 @@ class WordReader {
   void add_unknown(const std::string& text) {
     const std::string flag = text.substr(0, text.find('='));
     std::vector<std::string> flags;
-    for (const std::string& name : option_names()) flags.push_back(dashed(name));
+    for (const Option& option : options_) flags.push_back(dashed(option.name));
     const std::string suggestion = did_you_mean(flag, flags);
     problems_.push_back(
         fmt::format("[{}] unknown option.{}", flag,
@@ -125,6 +131,10 @@ class WordReader {
   void consume() {
     for (size_t at = 0; at < classified_.size();) {
       const Word& word = classified_[at++];
+      if (!word.is_option && allow_plain_) {
+        plain_.push_back(word.text);
+        continue;
+      }
       if (!word.is_option) {
         problems_.push_back(fmt::format("[{}] stray word: got it where an option was expected.", word.text));
         continue;
@@ -180,13 +190,20 @@ class WordReader {
   }
 
   const std::vector<std::string>& words_;
+  const std::vector<Option>& options_;
+  bool allow_plain_;
   std::vector<Word> classified_;
+  std::vector<std::string> plain_;
   GivenOptions given_;
   std::vector<std::string> problems_;
 };
 
 }  // namespace
 
-ParsedWords parse_words(const std::vector<std::string>& words) { return WordReader(words).read(); }
+ParsedWords parse_words(const std::vector<std::string>& words) { return parse_words(words, all_options(), false); }
+
+ParsedWords parse_words(const std::vector<std::string>& words, const std::vector<Option>& options, bool allow_plain) {
+  return WordReader(words, options, allow_plain).read();
+}
 
 }  // namespace loraptor::cli

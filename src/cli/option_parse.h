@@ -20,10 +20,11 @@ using GivenOptions = std::map<std::string, Given>;
 
 struct ParsedWords {
   GivenOptions options;
-  bool wants_help = false;  // -h or --help was among the words; then `options` is empty
+  bool wants_help = false;           // -h or --help was among the words; then `options` is empty
+  std::vector<std::string> plain{};  // words that are no option and no value of one, where they are allowed
 };
 
-/// Reads `words` (without the program's name):
+/// Reads `words` (without the program's name) as options of `train`:
 /// `--name value`, `--name=value`; a prefix that fits one option stands for it, an exact name always wins, and own
 /// additions never make a prefix of a reference option ambiguous; flags take no value; lists take all words up to the
 /// next option, none is an empty list, `=` gives a list of one, and a later list replaces an earlier one; the last of
@@ -31,5 +32,9 @@ struct ParsedWords {
 /// Throws UsageError with all problems found: unknown or ambiguous options (with the nearest names), missing or wrong
 /// values, stray words.
 ParsedWords parse_words(const std::vector<std::string>& words);
+
+/// The same grammar with the options of another command.
+///   allow_plain   words that belong to no option go to `plain` instead of being refused
+ParsedWords parse_words(const std::vector<std::string>& words, const std::vector<Option>& options, bool allow_plain);
 
 }  // namespace loraptor::cli

@@ -3,6 +3,8 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include "base/error.h"
+
 namespace loraptor::tensor {
 namespace {
 
@@ -17,6 +19,17 @@ bool cpu_has_amx() {
 }  // namespace
 
 at::Device default_device() { return at::hasCUDA() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU); }
+
+at::Device named_device(const std::string& name, std::string_view flag) {
+  const bool is_cuda = name == "cuda" || name.starts_with("cuda:");
+  if (name != "cpu" && !is_cuda) {
+    throw UsageError(fmt::format("[{}] device: got '{}', expected cpu or cuda.", flag, name));
+  }
+  if (is_cuda && !at::hasCUDA()) {
+    throw UsageError(fmt::format("[{}] no GPU: got {}, found {}.\nHint: {} cpu.", flag, name, describe_device(), flag));
+  }
+  return at::Device(name);
+}
 
 std::string describe_device() {
   if (at::hasCUDA()) return "CUDA device 0";

@@ -4,11 +4,15 @@
 #include <ATen/ATen.h>
 
 #include <string>
+#include <string_view>
 
 namespace loraptor::tensor {
 
 /// "cuda" where this build and this machine can use a GPU, else "cpu".
 at::Device default_device();
+
+/// "cpu", "cuda" or "cuda:N". Throws UsageError naming `flag` for another name and for cuda without a GPU.
+at::Device named_device(const std::string& name, std::string_view flag);
 
 /// Whether this build links the CUDA half of LibTorch: with_cuda.cpp or no_cuda.cpp, chosen by CMake.
 bool built_with_cuda();

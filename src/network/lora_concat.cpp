@@ -1,0 +1,140 @@
+#include "network/lora_concat.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/python_format.h"
+#include "network/key_names.h"
+#include "tensor/rng.h"
+
+namespace loraptor::network {
+namespace {
+
+std::string layer_text(const LoraPair& pair) {
+  return fmt::format("{} -> {}", fmt::join(pair.down.sizes().slice(1), "x"), pair.up.size(0));
+}
+
+/// One file's part of a module.
+struct Share {
+  const WeightedLora* lora;
+  const LoraPair* pair;
+};
+
+LoraPair concat_shares(const std::string& name, const std::vector<Share>& shares) {
+  const LoraPair& first = *shares.front().pair;
+  const double scale = first.alpha != 0 ? first.scale() : 1;
+  std::vector<at::Tensor> downs, ups;
+  for (const auto& [lora, pair] : shares) {
+    const bool fits =
+        pair->down.sizes().slice(1) == first.down.sizes().slice(1) && pair->up.size(0) == first.up.size(0);
+    if (!fits) {
+      throw FileError(lora->file.path, fmt::format("{}: got a layer {}, expected {} as in {}.", name, layer_text(*pair),
+                                                   layer_text(first), shares.front().lora->file.path.string()));
+    }
+    downs.push_back(pair->down.to(at::kFloat));
+    ups.push_back(pair->up.to(at::kFloat) * (lora->ratio * pair->scale() / scale));
+  }
+  LoraPair out;
+  out.down = at::cat(downs, 0);
+  out.up = at::cat(ups, 1);
+  out.alpha = scale * static_cast<double>(out.rank());
+  return out;
+}
+
+/// The one value of all, or "Dynamic".
+template <class T>
+std::string common_text(const std::set<T>& values) {
+  return values.size() == 1 ? python_repr(*values.begin()) : "Dynamic";
+}
+
+}  // namespace
+
+std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths,
+                                              const std::vector<double>& ratios) {
+  if (paths.empty()) throw UsageError("[--models] got nothing, expected one LoRA file or several.");
+  if (!ratios.empty() && ratios.size() != paths.size()) {
+    throw UsageError(fmt::format("[--ratios] got {} numbers, expected one for each of the {} files of --models.",
+                                 ratios.size(), paths.size()));
+  }
+  std::vector<WeightedLora> loras;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    loras.push_back({read_lora_file(paths[i]), ratios.empty() ? 1 : ratios[i]});
+    if (const auto& unknown = loras.back().file.unknown_keys; !unknown.empty()) {
+      log::warn("[{}] {} tensors are no part of a LoRA pair, left out (first: {}).", paths[i], unknown.size(),
+                unknown.front());
+    }
+  }
+  return loras;
+}
+
+std::map<std::string, LoraPair> concat_loras(const std::vector<WeightedLora>& loras) {
+  std::map<std::string, std::vector<Share>> shares;
+  for (const auto& lora : loras) {
+    for (const auto& [name, pair] : lora.file.modules) shares[name].push_back({&lora, &pair});
+  }
+  std::map<std::string, LoraPair> out;
+  for (const auto& [name, parts] : shares) out[name] = concat_shares(name, parts);
+  return out;
+}
+
+void shuffle_ranks(std::map<std::string, LoraPair>& modules, uint64_t seed) {
+  const tensor::CounterRng rng(seed);
+  for (auto& [name, pair] : modules) {
+    const auto order = at::tensor(rng.permutation(pair.rank(), {tensor::Purpose::lora_init, 0, xxh3(name)}));
+    pair.down = pair.down.index_select(0, order);
+    pair.up = pair.up.index_select(1, order);
+  }
+}
+
+io::NamedTensors lora_tensors(const std::map<std::string, LoraPair>& modules, at::ScalarType dtype) {
+  io::NamedTensors tensors;
+  for (const auto& [name, pair] : modules) {
+    tensors.emplace_back(name + std::string(kAlphaKey), at::scalar_tensor(pair.alpha, dtype));
+    tensors.emplace_back(name + std::string(kDownKey), pair.down.to(dtype));
+    tensors.emplace_back(name + std::string(kUpKey), pair.up.to(dtype));
+  }
+  return tensors;
+}
+
+io::Metadata network_size_metadata(const std::map<std::string, LoraPair>& modules) {
+  std::set<int64_t> ranks;
+  std::set<double> alphas;
+  for (const auto& [name, pair] : modules) {
+    ranks.insert(pair.rank());
+    alphas.insert(pair.alpha);
+  }
+  return {{"ss_network_dim", common_text(ranks)}, {"ss_network_alpha", common_text(alphas)}};
+}
+
+io::Metadata merged_metadata(const std::vector<WeightedLora>& loras, const std::map<std::string, LoraPair>& modules,
+                             const std::string& title) {
+  io::Metadata metadata = network_size_metadata(modules);
+  metadata["ss_v2"] = "False";
+  metadata["ss_network_module"] = "networks.lora";
+  std::vector<std::string> names;
+  for (const auto& lora : loras) {
+    const auto& theirs = lora.file.metadata;
+    names.push_back(lora.file.path.stem().string());
+    for (const char* key : {"ss_base_model_version", "modelspec.architecture"}) {
+      const auto found = theirs.find(key);
+      if (found == theirs.end()) continue;
+      const auto [entry, is_new] = metadata.try_emplace(key, found->second);
+      if (is_new || entry->second == found->second) continue;
+      log::warn("[{}] {}: got {}, the files before it say {}.", lora.file.path.string(), key, found->second,
+                entry->second);
+    }
+  }
+  metadata["modelspec.sai_model_spec"] = "1.0.1";
+  metadata["modelspec.title"] = title;
+  metadata["modelspec.date"] = local_time_iso();
+  metadata["modelspec.merged_from"] = fmt::format("{}", fmt::join(names, ", "));
+  return metadata;
+}
+
+}  // namespace loraptor::network
