@@ -12,12 +12,11 @@ std::vector<Option> loop_options() {
           option("--gradient_accumulation_steps", FIELD(loop.gradient_accumulation_steps),
                  "Micro-steps per optimizer step."),
           option("--seed", FIELD(loop.seed), "Seed of all random draws; default: a random one, which is recorded."),
-          option("--initial_epoch", FIELD(loop.initial_epoch), "Epoch to start at, counted from 1.")
-              .not_yet("use --resume, which continues exactly"),
-          option("--initial_step", FIELD(loop.initial_step), "Step to start at.")
-              .not_yet("use --resume, which continues exactly"),
-          option("--skip_until_initial_step", FIELD(loop.skip_until_initial_step), "Skip the batches before that step.")
-              .not_yet("use --resume, which continues exactly"),
+          option("--initial_epoch", FIELD(loop.initial_epoch), "Epoch to start at, counted from 1."),
+          option("--initial_step", FIELD(loop.initial_step),
+                 "Steps that count as done; wins over --initial_epoch and the step of a resumed state."),
+          option("--skip_until_initial_step", FIELD(loop.skip_until_initial_step),
+                 "Leave out the batches before that step; otherwise its epoch is trained from the beginning."),
           option("--resume", FIELD(loop.resume), "Folder of a saved state to continue from."),
           option("--validate_every_n_steps", FIELD(loop.validate_every_n_steps), "Validate at multiples of this step."),
           option("--validate_every_n_epochs", FIELD(loop.validate_every_n_epochs),

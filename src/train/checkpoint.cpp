@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 CheckpointWriter::CheckpointWriter(const TrainConfig& config, const Precision& precision, std::string model_type,
                                    std::shared_future<io::Metadata> metadata)
     : config_(config),
-      dtype_(precision.save.value_or(at::kFloat)),
+      dtype_(precision.save.value_or(precision.lora)),
       model_type_(std::move(model_type)),
       metadata_(std::move(metadata)) {}
 

@@ -12,6 +12,7 @@ Precision make_precision(const TrainConfig& config) {
   precision.t5 = config.model.t5xxl_dtype ? tensor::dtype_from_precision(*config.model.t5xxl_dtype, "--t5xxl_dtype")
                                           : precision.compute;
   precision.vae = config.model.no_half_vae ? at::kFloat : precision.compute;
+  precision.lora = config.memory.full_fp16 ? at::kHalf : config.memory.full_bf16 ? at::kBFloat16 : at::kFloat;
   if (config.saving.save_precision) {
     precision.save = tensor::dtype_from_precision(*config.saving.save_precision, "--save_precision");
   }

@@ -9,12 +9,13 @@
 
 namespace loraptor::train {
 
-/// LoRA weights, gradients and optimizer states, residual streams, norms, softmax statistics, timesteps and the loss
+/// Optimizer states, residual streams, norms, softmax statistics, timesteps and the loss
 /// are float32 in every mode.
 struct Precision {
   at::ScalarType compute;              // frozen MMDiT and CLIP weights, matrix products
   at::ScalarType t5;                   // T5 weights
   at::ScalarType vae;                  // VAE weights
+  at::ScalarType lora;                 // LoRA weights and gradients: float32, or 16 bit with full_fp16 and full_bf16
   std::optional<at::ScalarType> save;  // LoRA tensors on disk; unset: as trained
   bool needs_loss_scaling;             // fp16
 };

@@ -13,6 +13,7 @@
 #include "network/network_merge.h"
 #include "tensor/device.h"
 #include "train/dataset_check.h"
+#include "train/initial_state.h"
 #include "train/metadata.h"
 #include "train/observers.h"
 #include "train/resume.h"
@@ -67,6 +68,7 @@ class Session {
   uint64_t seed_ = 0;
   double started_at_ = unix_time();
   std::optional<TrainState> resumed_;
+  TrainState start_;
 
   std::optional<data::DatasetGroups> data_;
   std::unique_ptr<Replay> replay_;
@@ -125,12 +127,8 @@ void Session::open_data() {
   plan_ = make_train_plan(config_, data_->training.batches_per_epoch());
   data_->training.set_max_train_steps(plan_.max_steps);
   log::info("{}", data_->training.report());
-  if (resumed_ && resumed_->step >= plan_.max_steps) {
-    throw UsageError(
-        fmt::format("[--resume] nothing to do: got a state after step {}, expected one before the last step {}.\n"
-                    "Hint: raise --max_train_steps or --max_train_epochs.",
-                    resumed_->step, plan_.max_steps));
-  }
+  start_ = initial_state(config_.loop, plan_, resumed_);
+  start_.seed = seed_;
   counter_draws_ = std::make_unique<tensor::CounterDraws>(seed_);
   draws_ = counter_draws_.get();
   validation_draws_ = std::make_unique<tensor::CounterDraws>(
@@ -214,9 +212,11 @@ void Session::build_network() {
                  [](const auto& target) { return target.model == TargetModel::mmdit; });
     network::merge_base_weights(config_.network, mmdit_targets);
   }
-  network_ =
-      network::create_network(config_.network, targets,
-                              {.seed = seed_, .device = device_, .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
+  network_ = network::create_network(config_.network, targets,
+                                     {.seed = seed_,
+                                      .device = device_,
+                                      .dtype = precision_.lora,
+                                      .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
   if (!trains_text(config_) || !config_.memory.gradient_checkpointing) return;
   const auto recompute = std::make_shared<memory::CheckpointRunner>();
   auto& encoders = text_->encoders();
@@ -333,8 +333,6 @@ void Session::train() {
   const auto samples = make_samples();
   const CheckpointWriter checkpoints(config_, precision_, mmdit_->variant().type_name(), start_metadata());
   auto observers = make_observers(config_, plan_, describe());
-  TrainState state = resumed_.value_or(TrainState{});
-  state.seed = seed_;
   Trainer(TrainerParts{.config = config_,
                        .plan = plan_,
                        .dataset = data_->training,
@@ -350,7 +348,7 @@ void Session::train() {
                        .samples = samples.get(),
                        .validation = data_->validation.batches_per_epoch() > 0 ? &validation : nullptr,
                        .observers = *observers},
-          state)
+          start_)
       .run();
 }
 

@@ -284,6 +284,10 @@ class Checker {
     if (!loop.max_train_epochs) at_least("max_train_steps", loop.max_train_steps, 1);
     at_least("cpu_threads", loop.cpu_threads, 1);
     at_least("initial_epoch", loop.initial_epoch, 1);
+    at_least("initial_step", loop.initial_step, 0);
+    if (loop.skip_until_initial_step && !loop.initial_step && !loop.initial_epoch && !loop.resume) {
+      add("skip_until_initial_step", "start: got none, expected --initial_step, --initial_epoch or --resume.");
+    }
     if (loop.initial_step && !loop.max_train_epochs && loop.max_train_steps <= *loop.initial_step) {
       add("max_train_steps", fmt::format("steps: got {}, expected more than --initial_step {}.", loop.max_train_steps,
                                          *loop.initial_step));

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "optim/grad_clip.h"
+#include "train/rate_log.h"
 
 namespace loraptor::train {
 
@@ -92,7 +93,7 @@ void Trainer::optimizer_step() {
   ++state_.step;
   record_ = {};
   record_.grad_norm = norm;
-  for (size_t i = 0; i < rates.size(); ++i) record_.lrs.emplace_back(parts_.groups[i].name, rates[i]);
+  record_rates(parts_.optimizer, parts_.groups, rates, record_);
 }
 
 /// After every micro-step, as the reference does. Ref: sd-scripts@48d368f train_network.py:train
@@ -101,9 +102,9 @@ void Trainer::limit_weight_norms() {
   const double limit = parts_.config.network.scale_weight_norms.value_or(0);
   if (limit <= 0) return;
   const auto report = parts_.network.limit_weight_norms(limit);
-  record_.extras = {{"max_norm/keys_scaled", static_cast<double>(report.scaled)},
-                    {"norm/avg_key_norm", report.mean_norm},
-                    {"max_norm/max_key_norm", report.max_norm}};
+  record_.extras.insert(record_.extras.end(), {{"max_norm/keys_scaled", static_cast<double>(report.scaled)},
+                                               {"norm/avg_key_norm", report.mean_norm},
+                                               {"max_norm/max_key_norm", report.max_norm}});
 }
 
 void Trainer::report_step() {
