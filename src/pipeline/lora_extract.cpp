@@ -1,0 +1,113 @@
+#include "pipeline/lora_extract.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "base/error.h"
+#include "network/key_names.h"
+#include "pipeline/checkpoint_tensors.h"
+
+namespace loraptor::pipeline {
+namespace {
+
+using models::Part;
+using models::TensorSource;
+using network::LoraPair;
+
+constexpr std::string_view kWeight = ".weight";
+
+/// A layer that both files have.
+struct Layer {
+  std::string module, path;
+  TensorSource original, tuned;
+};
+
+/// Layers whose inputs and outputs a LoRA joins: weights with two axes or kernels, tables and projections left out.
+bool is_layer(Part part, const std::string& plain, const std::vector<int64_t>& shape) {
+  if (!plain.ends_with(kWeight) || shape.size() < 2) return false;
+  if (part == Part::mmdit) return true;
+  return plain.find("encoder.layers.") != std::string::npos ||
+         (plain.find("encoder.block.") != std::string::npos &&
+          plain.find("relative_attention_bias") == std::string::npos);
+}
+
+void add_layers(std::vector<Layer>& layers, Part part, const CheckpointTensors& original,
+                const CheckpointTensors& tuned) {
+  const auto ours = models::find_part(part, original.file().names(), true);
+  const auto theirs = models::find_part(part, tuned.file().names(), true);
+  if (!ours || !theirs) return;
+  for (const auto& [plain, source] : *ours) {
+    if (!is_layer(part, plain, original.file().info(source.pieces.front()).shape)) continue;
+    const auto found = theirs->find(plain);
+    if (found == theirs->end()) {
+      throw FileError(tuned.file().path(), fmt::format("{}: got no such tensor, expected one as in {}.", plain,
+                                                       original.file().path().string()));
+    }
+    const std::string path = plain.substr(0, plain.size() - kWeight.size());
+    layers.push_back({network::module_name(target_model(part), path), plain, source, found->second});
+  }
+}
+
+/// The reference's limit on values: the quantile of all of them, with their signs.
+void clamp_values(LoraPair& pair, double quantile) {
+  auto values = at::cat({pair.up.flatten(), pair.down.flatten()});
+  const auto place = static_cast<int64_t>(std::llround(quantile * static_cast<double>(values.numel() - 1))) + 1;
+  const double limit = std::get<0>(values.kthvalue(place)).item<double>();
+  pair.up.clamp_(-limit, limit);
+  pair.down.clamp_(-limit, limit);
+}
+
+std::optional<LoraPair> extract_layer(const LoraExtract& job, const at::Tensor& difference) {
+  const auto matrix = difference.flatten(1);
+  if (matrix.abs().max().item<double>() <= job.min_diff) return std::nullopt;
+  const auto svd = network::leading_svd(matrix.to(job.device), job.dim, job.method);
+  LoraPair pair;
+  pair.up = (svd.u * svd.s).to(at::kCPU, at::kFloat).contiguous();
+  pair.down = svd.vh.to(at::kCPU, at::kFloat).contiguous();
+  pair.alpha = static_cast<double>(pair.rank());
+  if (job.clamp_quantile < 1) clamp_values(pair, job.clamp_quantile);
+  if (difference.dim() > 2) {  // a kernel: [r,C*kh*kw] -> [r,C,kh,kw]
+    auto shape = difference.sizes().vec();
+    shape[0] = pair.rank();
+    pair.down = pair.down.view(shape);
+    pair.up = pair.up.view({pair.up.size(0), pair.up.size(1), 1, 1});
+  }
+  return pair;
+}
+
+}  // namespace
+
+std::map<std::string, LoraPair> extract_lora(const LoraExtract& job, const ExtractProgress& progress) {
+  const CheckpointTensors original(job.original), tuned(job.tuned);
+  std::vector<Layer> layers;
+  for (const auto part : {Part::mmdit, Part::clip_l, Part::clip_g, Part::t5xxl}) {
+    add_layers(layers, part, original, tuned);
+  }
+  if (layers.empty()) {
+    throw FileError(job.original,
+                    "layers of SD3: got none that both files have, expected two checkpoints of one model.");
+  }
+  std::map<std::string, LoraPair> modules;
+  int64_t done = 0;
+  for (const auto& layer : layers) {
+    auto difference = tuned.value(layer.tuned);
+    const auto base = original.value(layer.original);
+    if (base.sizes() != difference.sizes()) {
+      throw FileError(job.tuned, fmt::format("{}: got shape [{}], expected [{}] as in {}.", layer.path,
+                                             fmt::join(difference.sizes(), ","), fmt::join(base.sizes(), ","),
+                                             job.original.string()));
+    }
+    if (auto pair = extract_layer(job, difference.sub_(base))) modules[layer.module] = std::move(*pair);
+    if (progress) progress(++done, static_cast<int64_t>(layers.size()));
+  }
+  if (modules.empty()) {
+    throw FileError(job.tuned, fmt::format("differences from {}: got none above {}, expected some.",
+                                           job.original.string(), job.min_diff));
+  }
+  return modules;
+}
+
+}  // namespace loraptor::pipeline
