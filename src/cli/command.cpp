@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 
@@ -14,6 +15,12 @@ namespace loraptor::cli {
 const std::vector<Command>& commands() {
   static const std::vector<Command> list{
       {"train", "Train a LoRA.", run_train},
+      {"generate", "Make images from a checkpoint with LoRAs.", run_generate},
+      {"merge", "Write LoRAs into a checkpoint, or join several to one.", run_merge},
+      {"extract", "Make a LoRA of the difference of two checkpoints.", run_extract},
+      {"resize", "Cut a LoRA to fewer ranks.", run_resize},
+      {"convert", "Rename a LoRA's tensors for another program.", run_convert},
+      {"inspect", "Say what LoRA files and checkpoints hold.", run_inspect},
       {"options", "Print all options as Markdown.", run_options},
   };
   return list;
@@ -33,8 +40,8 @@ int run_command(const Words& words) {
     names.push_back(command.name);
   }
   const std::string suggestion = did_you_mean(first, names);
-  throw UsageError(fmt::format("[{}] command: got an unknown one, expected train, options or an option.{}{}", first,
-                               suggestion.empty() ? "" : "\nHint: ", suggestion));
+  throw UsageError(fmt::format("[{}] command: got an unknown one, expected one of {}, or an option.{}{}", first,
+                               fmt::join(names, ", "), suggestion.empty() ? "" : "\nHint: ", suggestion));
 }
 
 }  // namespace loraptor::cli

@@ -22,6 +22,12 @@ const std::vector<Command>& commands();
 int run_command(const Words& words);
 
 int run_train(const Words& words);
+int run_generate(const Words& words);
+int run_merge(const Words& words);
+int run_extract(const Words& words);
+int run_resize(const Words& words);
+int run_convert(const Words& words);
+int run_inspect(const Words& words);
 int run_options(const Words& words);
 
 }  // namespace loraptor::cli

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/command.h"
 #include "cli/option_table.h"
 #include "cli/option_value.h"
 
@@ -87,7 +88,12 @@ std::string table_cell(std::string text) {
 
 }  // namespace
 
-std::string usage_text() {
+std::string usage_text(const std::string& command) {
+  for (const Command& known : commands()) {
+    if (command == known.name && command != "train") {
+      return fmt::format("usage: loraptor {0} ...\n       loraptor {0} --help lists its options\n", command);
+    }
+  }
   return "usage: loraptor [train] --pretrained_model_name_or_path FILE --dataset_config FILE --output_dir DIR "
          "...\n       loraptor --help lists all options\n";
 }
@@ -97,7 +103,10 @@ std::string help_text() {
   out +=
       "\nTrains LoRA for Stable Diffusion 3 and 3.5. Options are those of sd-scripts' sd3_train_network.py;\n"
       "those marked + are additions. A prefix of a name will do where it fits one option only.\n"
-      "Other commands: loraptor options (all options as Markdown), loraptor --version.\n";
+      "Other commands, each with its own --help, and loraptor --version:\n";
+  for (const Command& command : commands()) {
+    if (command.name != std::string("train")) out += fmt::format("  loraptor {:<10} {}\n", command.name, command.help);
+  }
   std::string heading;
   for (const Option& option : all_options()) {
     if (option.group != heading) out += fmt::format("\n{}\n", heading = option.group);

@@ -8,8 +8,9 @@
 
 namespace loraptor::cli {
 
-/// One line that says how to call the program.
-std::string usage_text();
+/// A few lines that say how to call the program.
+///   command   what was asked for, if it was a command; else training is meant
+std::string usage_text(const std::string& command = "");
 
 /// All options by group, at most 100 columns wide. Additions to the reference are marked with '+'.
 std::string help_text();

@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   try {
     return cli::run_command(cli::Words(argv + 1, argv + argc));
   } catch (const UsageError& error) {
-    fmt::print(stderr, "{}", cli::usage_text());
+    fmt::print(stderr, "{}", cli::usage_text(argc > 1 ? argv[1] : ""));
     print_error(error.what());
     return kUsage;
   } catch (const FileError& error) {
