@@ -3,6 +3,10 @@
 #
 #   benchmarks/compare.sh train_step     a LoRA training step against diffusers + PEFT (fp32 and bf16)
 #   benchmarks/compare.sh start          trajectory_1 with 1 and with 121 steps (seconds and peak memory; no peer)
+#   benchmarks/compare.sh merge          LoRA into a 2 GB checkpoint against a plain copy of it (seconds, peak memory);
+#                                        likewise extract, resize, convert
+#   benchmarks/compare.sh merge          a LoRA into a 2 GB checkpoint, against a plain copy of it (and peak memory);
+#                                        likewise extract, resize, convert
 #
 # The peers are installed from PyPI into .cache/benchmark-env on first use (about 5 GB). PAIRS=N sets the pairs (5).
 set -euo pipefail
@@ -29,8 +33,11 @@ case "$name" in
   start)
     exec .venv/bin/python benchmarks/start.py "$build/loraptor" "$pairs"
     ;;
+  merge | extract | resize | convert)
+    exec .venv/bin/python benchmarks/companions.py "$build/loraptor" "$name"
+    ;;
   *)
-    sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"
     exit 2
     ;;
 esac
