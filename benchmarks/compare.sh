@@ -3,8 +3,6 @@
 #
 #   benchmarks/compare.sh train_step     a LoRA training step against diffusers + PEFT (fp32 and bf16)
 #   benchmarks/compare.sh start          trajectory_1 with 1 and with 121 steps (seconds and peak memory; no peer)
-#   benchmarks/compare.sh merge          LoRA into a 2 GB checkpoint against a plain copy of it (seconds, peak memory);
-#                                        likewise extract, resize, convert
 #   benchmarks/compare.sh merge          a LoRA into a 2 GB checkpoint, against a plain copy of it (and peak memory);
 #                                        likewise extract, resize, convert
 #
