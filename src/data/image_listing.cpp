@@ -14,8 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_image_extension(const std::string& extension) {
-  static const std::vector<std::string> known{".png", ".jpg", ".jpeg", ".webp", ".bmp",
-                                              ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP"};
+  static const std::vector<std::string> known{".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl",
+                                              ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP", ".AVIF", ".JXL"};
   return std::find(known.begin(), known.end(), extension) != known.end();
 }
 

@@ -10,7 +10,7 @@
 namespace loraptor::data {
 
 /// Paths of the images directly in `folder`, sorted: folder joined with the name. Extensions .png .jpg .jpeg .webp
-/// .bmp, all lower or all upper case; names that begin with a dot are left out. Source: sd-scripts@48d368f
+/// .bmp .avif .jxl, all lower or all upper case; names that begin with a dot are left out. Source: sd-scripts@48d368f
 /// library/train_util.py:glob_images.
 std::vector<std::string> list_images(const std::string& folder);
 

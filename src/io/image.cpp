@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <string_view>
 
 #include "base/atomic_file.h"
@@ -12,6 +13,9 @@
 
 namespace loraptor::io {
 namespace {
+
+// A JPEG XL file is a bare code stream or begins with this box.
+constexpr std::string_view kJxlBox("\0\0\0\x0cJXL \r\n\x87\n", 12);
 
 constexpr int64_t kMaxPixels = 1'000'000'000;
 
@@ -28,9 +32,11 @@ Codec find_codec(const EncodedImage& file) {
   if (text.starts_with("RIFF") && text.substr(0, 12).ends_with("WEBP")) return {decode_webp, webp_size};
   if (text.starts_with("BM")) return {decode_bmp, bmp_size};
   if (text.starts_with("GIF87a") || text.starts_with("GIF89a")) return {decode_gif, gif_size};
+  if (text.starts_with("\xff\x0a") || text.starts_with(kJxlBox)) return {decode_jxl, jxl_size};
+  if (is_avif(file)) return {decode_avif, avif_size};
   throw FileError(file.path,
                   fmt::format("image format: got {} bytes that begin with {:02x}, expected a PNG, JPEG, "
-                              "WebP, BMP or GIF file.",
+                              "WebP, BMP, GIF, AVIF or JPEG XL file.",
                               file.size, fmt::join(file.data, file.data + std::min<size_t>(file.size, 8), " ")));
 }
 
@@ -77,6 +83,15 @@ Image read_image(const std::filesystem::path& path, AlphaMode alpha) {
 }
 
 ImageSize read_image_size(const std::filesystem::path& path) {
+  // Nearly every header lies in the first bytes; reading them costs much less than mapping the file.
+  std::array<uint8_t, 16384> start;
+  const size_t got = read_start(path, start.data(), start.size());
+  const EncodedImage beginning{path, start.data(), got};
+  if (got < start.size()) return find_codec(beginning).size(beginning);
+  try {
+    return find_codec(beginning).size(beginning);
+  } catch (const FileError&) {  // long metadata before the size
+  }
   const auto bytes = FileBytes::open(path, true);
   const EncodedImage file{path, bytes->data(), bytes->size()};
   return find_codec(file).size(file);

@@ -1,4 +1,4 @@
-// 8-bit images in memory, read from PNG, JPEG, WebP, BMP and GIF files and written as PNG.
+// 8-bit images in memory, read from PNG, JPEG, WebP, BMP, GIF, AVIF and JPEG XL files and written as PNG.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,10 @@ Image read_image(const std::filesystem::path& path, AlphaMode alpha = AlphaMode:
 /// Width and height from the file's header alone, equal to those of `read_image`. Throws FileError.
 /// Ref: sd-scripts@48d368f library/train_util.py:BaseDataset.get_image_size (without its off-by-one for WebP).
 std::pair<int64_t, int64_t> read_image_size(const std::filesystem::path& path);
+
+/// The bytes of a JPEG file (alpha left out), for previews.
+///   quality   1 to 100
+std::vector<uint8_t> encode_jpeg(const Image& image, int quality);
 
 /// The bytes of a PNG file, 8 bits a channel.
 std::vector<uint8_t> encode_png(const Image& image);

@@ -42,4 +42,12 @@ ImageSize bmp_size(const EncodedImage& file);
 Image decode_gif(const EncodedImage& file, AlphaMode alpha);
 ImageSize gif_size(const EncodedImage& file);
 
+/// Whether the file's brand says AVIF.
+bool is_avif(const EncodedImage& file);
+Image decode_avif(const EncodedImage& file, AlphaMode alpha);
+ImageSize avif_size(const EncodedImage& file);
+
+Image decode_jxl(const EncodedImage& file, AlphaMode alpha);
+ImageSize jxl_size(const EncodedImage& file);
+
 }  // namespace loraptor::io

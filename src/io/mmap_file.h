@@ -26,4 +26,7 @@ class FileBytes {
   size_t size_ = 0;
 };
 
+/// Reads the first bytes of a regular file, at most `size`; returns how many. Throws FileError as FileBytes::open does.
+size_t read_start(const std::filesystem::path& path, uint8_t* to, size_t size);
+
 }  // namespace loraptor::io

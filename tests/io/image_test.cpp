@@ -130,7 +130,8 @@ TEST(FormatImages, UnusableFilesAreRefused) {
   write_quickly(folder / "a.png", "");
   EXPECT_NE(refusal(folder / "a.png").find("image file is empty"), std::string::npos);
   write_quickly(folder / "a.png", "a caption");
-  EXPECT_NE(refusal(folder / "a.png").find("expected a PNG, JPEG, WebP, BMP or GIF file"), std::string::npos);
+  EXPECT_NE(refusal(folder / "a.png").find("expected a PNG, JPEG, WebP, BMP, GIF, AVIF or JPEG XL file"),
+            std::string::npos);
   EXPECT_NE(refusal(folder / "a.png").find("a.png"), std::string::npos);
 }
 
