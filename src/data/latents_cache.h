@@ -1,0 +1,53 @@
+// The file `<stem>_<width>x<height>_sd3.npz` beside an image: its latents, for any number of bucket sizes.
+//
+// Exchangeable with the reference in both directions. Format: docs/formats.md.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "data/bucket.h"
+#include "data/cache_state.h"
+
+namespace loraptor::data {
+
+/// What is kept of one image at one bucket size: raw latents (before shift and scale), one drawn posterior sample.
+struct StoredLatents {
+  at::Tensor latents;              // float32 [16,h,w], CPU
+  at::Tensor flipped;              // the mirrored image's; else undefined
+  std::optional<at::Tensor> mask;  // float32 [8h,8w] in 0..1, unmirrored: the alpha channel
+  Size original;                   // px, as decoded
+  std::array<double, 4> crop_ltrb{};
+};
+
+/// What a run wants of a cache file.
+struct LatentsRequest {
+  Size bucket;  // px
+  bool flipped = false;
+  bool mask = false;
+};
+
+/// The cache file of an image of this size (px, as the data set knows it). For a WebP image also one that names it a
+/// pixel smaller in both directions, if only that exists: the reference misreads some.
+std::filesystem::path latents_cache_path(const std::filesystem::path& image, const Size& size);
+
+/// The part of the file for a bucket: "48x80", latent height x width.
+std::string latents_part(const Size& bucket);
+
+/// Looks at names, dtypes and shapes, not at the numbers: absent (no file, or nothing for this bucket), usable or
+/// unusable. With `contents` where usable.
+CacheFinding check_latents_cache(const std::filesystem::path& path, const LatentsRequest& request);
+
+/// Reads what `request` wants; a stored mask that it does not want is left alone.
+/// Throws FileError: no file, an array that is missing, of wrong dtype or shape, damaged, or not finite.
+StoredLatents read_latents_cache(const std::filesystem::path& path, const LatentsRequest& request);
+
+/// Writes the latents of one bucket, atomically; arrays of other buckets and unknown ones are kept. A file that cannot
+/// be read is replaced, with a warning. Returns the checksum of the part's arrays. Throws FileError.
+std::string write_latents_cache(const std::filesystem::path& path, const Size& bucket, const StoredLatents& latents);
+
+}  // namespace loraptor::data

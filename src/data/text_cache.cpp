@@ -1,0 +1,91 @@
+#include "data/text_cache.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace loraptor::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kClipLength = 77;
+const std::vector<at::ScalarType> kFloats{at::kFloat, at::kHalf}, kIntegers{at::kLong, at::kInt};
+const std::vector<std::string> kKeys{"lg_out",
+                                     "lg_pooled",
+                                     "t5_out",
+                                     "clip_l_attn_mask",
+                                     "clip_g_attn_mask",
+                                     "t5_attn_mask",
+                                     "apply_lg_attn_mask",
+                                     "apply_t5_attn_mask"};
+
+bool has_all(const io::NpzFile& file) {
+  return std::all_of(kKeys.begin(), kKeys.end(), [&](const auto& key) { return file.has(key); });
+}
+
+void check_arrays(const io::NpzFile& file, const TextRequest& request) {
+  const auto any = [](int64_t width) { return width == 0 ? int64_t{-1} : width; };
+  expect_array(file, "lg_pooled", kFloats, {any(request.lg_width)});
+  const int64_t lg_width = file.info("lg_pooled").shape[0];
+  expect_array(file, "lg_out", kFloats, {kClipLength, lg_width});
+  expect_array(file, "t5_out", kFloats, {-1, any(request.t5_width)});
+  for (const char* key : {"clip_l_attn_mask", "clip_g_attn_mask"}) expect_array(file, key, kIntegers, {kClipLength});
+  expect_array(file, "t5_attn_mask", kIntegers, {file.info("t5_out").shape[0]});
+  for (const char* key : {"apply_lg_attn_mask", "apply_t5_attn_mask"}) expect_array(file, key, {at::kBool}, {});
+}
+
+bool has_flags(const io::NpzFile& file, const TextRequest& request) {
+  return file.read("apply_lg_attn_mask").item<bool>() == request.apply_lg_mask &&
+         file.read("apply_t5_attn_mask").item<bool>() == request.apply_t5_mask;
+}
+
+}  // namespace
+
+fs::path text_cache_path(const fs::path& image) {
+  fs::path path = image;
+  path.replace_extension();
+  path += "_sd3_te.npz";
+  return path;
+}
+
+CacheFinding check_text_cache(const fs::path& path, const TextRequest& request) {
+  if (!fs::exists(path)) return {};
+  try {
+    const io::NpzFile file(path);
+    if (!has_all(file)) return {};
+    check_arrays(file, request);
+    if (!has_flags(file, request)) return {};
+    return {.state = CacheState::usable, .contents = contents_of(file, kKeys)};
+  } catch (const FileError& error) {
+    return {.state = CacheState::unusable, .why = error.what()};
+  }
+}
+
+StoredText read_text_cache(const fs::path& path, const TextRequest& request) {
+  const io::NpzFile file(path);
+  check_arrays(file, request);
+  return {.lg_out = read_finite(file, "lg_out"),
+          .t5_out = read_finite(file, "t5_out"),
+          .lg_pooled = read_finite(file, "lg_pooled"),
+          .l_mask = file.read("clip_l_attn_mask").to(at::kLong),
+          .g_mask = file.read("clip_g_attn_mask").to(at::kLong),
+          .t5_mask = file.read("t5_attn_mask").to(at::kLong)};
+}
+
+std::string write_text_cache(const fs::path& path, const TextRequest& request, const StoredText& text) {
+  const auto wide = [](const at::Tensor& numbers) {
+    return numbers.scalar_type() == at::kHalf ? numbers : numbers.to(at::kFloat);
+  };
+  io::write_npz(path, {{"lg_out", wide(text.lg_out)},
+                       {"lg_pooled", wide(text.lg_pooled)},
+                       {"t5_out", wide(text.t5_out)},
+                       {"clip_l_attn_mask", text.l_mask},
+                       {"clip_g_attn_mask", text.g_mask},
+                       {"t5_attn_mask", text.t5_mask},
+                       {"apply_lg_attn_mask", at::scalar_tensor(request.apply_lg_mask, at::kBool)},
+                       {"apply_t5_attn_mask", at::scalar_tensor(request.apply_t5_mask, at::kBool)}});
+  return contents_of(io::NpzFile(path), kKeys);
+}
+
+}  // namespace loraptor::data
