@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "models/vae.h"
+#include "pipeline/recent.h"
 
 namespace loraptor::pipeline {
 
@@ -21,5 +22,13 @@ using NoiseSource = std::function<at::Tensor(at::IntArrayRef shape)>;
 /// Ref: sd-scripts@48d368f train_network.py:NetworkTrainer.encode_images_to_latents,
 /// library/sd3_models.py:SDVAE.encode.
 at::Tensor encode_images(const models::Vae& vae, const at::Tensor& pixels, int64_t chunk, const NoiseSource& noise);
+
+/// Moments [1,32,H/8,W/8] of images seen before, by the hash of their pixels, on the CPU.
+using RecentMoments = Recent<at::Tensor>;
+
+/// The same, but the VAE runs only for images that are not among `recent`, one at a time, so that the result does not
+/// depend on which images come together. Noise is still drawn anew. The result is on the CPU.
+at::Tensor encode_images(const models::Vae& vae, const at::Tensor& pixels, RecentMoments& recent,
+                         const NoiseSource& noise);
 
 }  // namespace loraptor::pipeline

@@ -8,9 +8,11 @@
 namespace loraptor::tensor {
 namespace {
 
-bool cpu_has_amx() {
+// MKL uses AVX-512 on Intel's processors only; on others oneDNN's float32 product is up to twice as fast, while without
+// AVX-512 MKL's is faster by a fifth. With AMX oneDNN would go below float32.
+bool onednn_is_faster() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("amx-tile") != 0;
+  return __builtin_cpu_supports("avx512f") && !__builtin_cpu_supports("amx-tile") && !__builtin_cpu_is("intel");
 #else
   return false;
 #endif
@@ -40,7 +42,7 @@ std::string describe_device() {
 void set_matmul_precision(MatmulPrecision precision) {
   // With a GPU the same switch would turn TF32 on there, so it stays at its most exact.
   const bool use_onednn = precision == MatmulPrecision::fast ||
-                          (precision == MatmulPrecision::automatic && !cpu_has_amx() && !at::hasCUDA());
+                          (precision == MatmulPrecision::automatic && onednn_is_faster() && !at::hasCUDA());
   at::globalContext().setFloat32MatmulPrecision(use_onednn ? "medium" : "highest");
 }
 

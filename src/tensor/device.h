@@ -21,7 +21,7 @@ bool built_with_cuda();
 std::string describe_device();
 
 enum class MatmulPrecision {
-  automatic,  // oneDNN's float32 product where it stays true float32 (no AMX), else MKL's
+  automatic,  // the faster of oneDNN's and MKL's float32 products, as far as it stays true float32
   highest,    // MKL's, as the golden tests want it
   fast,       // lets the CPU use its fastest, even below float32
 };

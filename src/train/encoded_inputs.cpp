@@ -7,13 +7,14 @@ namespace loraptor::train {
 
 EncodedInputs::EncodedInputs(const models::ModelConfig& config, const data::Dataset& dataset, InputSources sources)
     : config_(config), dataset_(dataset), sources_(std::move(sources)) {
-  LORAPTOR_ASSERT((sources_.vae != nullptr) != (sources_.latents != nullptr) && sources_.text);
+  LORAPTOR_ASSERT((sources_.vae != nullptr) != static_cast<bool>(sources_.latents) && sources_.text);
 }
 
 StepInputs EncodedInputs::encode(const data::Batch& batch, int64_t epoch, int64_t micro_step) {
   StepInputs inputs;
   inputs.images = {.micro_step = micro_step, .epoch = epoch, .occurrences = batch.plan.occurrences};
-  inputs.latents = models::process_in(latents(batch, inputs.images).to(sources_.device, at::kFloat));
+  const Stored cached = cached_latents(batch);
+  inputs.latents = models::process_in(latents(batch, cached, inputs.images).to(sources_.device, at::kFloat));
   auto text_outputs = text(batch, inputs.images);
   drop_encoders(text_outputs, inputs.images);
   inputs.conditioning = models::assemble_conditioning(text_outputs);
@@ -21,41 +22,46 @@ StepInputs EncodedInputs::encode(const data::Batch& batch, int64_t epoch, int64_
   inputs.conditioning.pooled = inputs.conditioning.pooled.to(sources_.device);
   inputs.loss_weights = batch.loss_weights.to(sources_.device);
   inputs.preserve_output = batch.preserve_output;
-  if (const auto weights = mask(batch, micro_step); weights.defined()) inputs.mask = weights.to(sources_.device);
+  if (const auto weights = mask(batch, cached, micro_step); weights.defined())
+    inputs.mask = weights.to(sources_.device);
   return inputs;
 }
 
-at::Tensor EncodedInputs::latents(const data::Batch& batch, const tensor::BatchDraws& images) const {
+EncodedInputs::Stored EncodedInputs::cached_latents(const data::Batch& batch) const {
+  Stored stored;
+  if (!sources_.latents) return stored;
+  for (const int64_t image : batch.plan.images) stored.push_back(sources_.latents(image));
+  return stored;
+}
+
+at::Tensor EncodedInputs::latents(const data::Batch& batch, const Stored& cached, const tensor::BatchDraws& images) {
   if (sources_.vae != nullptr) return live_latents(batch, images);
   std::vector<at::Tensor> rows;
-  for (size_t i = 0; i < batch.plan.images.size(); ++i) {
-    const auto& cached = (*sources_.latents)[static_cast<size_t>(batch.plan.images[i])];
-    rows.push_back(batch.flipped[i] != 0 ? cached.flipped : cached.latents);
+  for (size_t i = 0; i < cached.size(); ++i) {
+    rows.push_back(batch.flipped[i] != 0 ? cached[i].flipped : cached[i].latents);
   }
   return at::stack(rows);
 }
 
-at::Tensor EncodedInputs::live_latents(const data::Batch& batch, const tensor::BatchDraws& images) const {
+at::Tensor EncodedInputs::live_latents(const data::Batch& batch, const tensor::BatchDraws& images) {
   at::Tensor pixels = batch.pixels;
   if (sources_.replay != nullptr) pixels = sources_.replay->pixels(images.micro_step).value_or(pixels);
   const auto noise = [&](at::IntArrayRef shape) { return sources_.draws->latent_noise(images, shape); };
-  return pipeline::encode_images(*sources_.vae, pixels, sources_.vae_batch_size, noise);
+  return pipeline::encode_images(*sources_.vae, pixels, recent_moments_, noise);
 }
 
 /// Alpha channels lie in the latent cache; mask images, and alpha channels of live images, come with the batch.
-at::Tensor EncodedInputs::mask(const data::Batch& batch, int64_t micro_step) const {
+at::Tensor EncodedInputs::mask(const data::Batch& batch, const Stored& cached, int64_t micro_step) const {
   if (sources_.replay != nullptr) {
     if (const auto recorded = sources_.replay->mask(micro_step)) return *recorded;
   }
   if (batch.masks) return *batch.masks;
-  if (sources_.latents == nullptr) return {};
   std::vector<at::Tensor> rows;
   bool any = false;
-  for (size_t i = 0; i < batch.plan.images.size(); ++i) {
-    const auto& cached = (*sources_.latents)[static_cast<size_t>(batch.plan.images[i])];
-    any |= cached.mask.has_value();
+  for (size_t i = 0; i < cached.size(); ++i) {
+    any |= cached[i].mask.has_value();
     const auto all_ones = at::ones({batch.plan.bucket_height, batch.plan.bucket_width});
-    const auto row = cached.mask.value_or(all_ones);
+    const auto row = cached[i].mask.value_or(all_ones);
     rows.push_back(batch.flipped[i] != 0 ? row.flip({1}) : row);
   }
   return any ? at::stack(rows) : at::Tensor();

@@ -9,6 +9,7 @@
 #include "models/vae.h"
 #include "pipeline/cache_latents.h"
 #include "pipeline/cache_text.h"
+#include "pipeline/encode_latents.h"
 #include "train/replay.h"
 #include "train/train_step.h"
 
@@ -16,9 +17,8 @@ namespace loraptor::train {
 
 /// Where latents and conditioning come from; session.cpp fills it in.
 struct InputSources {
-  const models::Vae* vae = nullptr;                               // encodes live; null when latents are cached
-  int64_t vae_batch_size = 1;                                     // images per live VAE call
-  const std::vector<pipeline::CachedLatents>* latents = nullptr;  // by image number
+  const models::Vae* vae = nullptr;  // encodes live; null when latents are cached
+  pipeline::LatentsSource latents;   // of cached images; empty when they are encoded live
   /// Text-encoder outputs of a batch's captions, with their graph where encoders are trained.
   std::function<models::TextOutputs(const std::vector<std::string>& captions)> text;
   bool text_uses_stored_captions = false;  // a full cache holds captions as stored, before transforms
@@ -40,15 +40,19 @@ class EncodedInputs {
   StepInputs encode(const data::Batch& batch, int64_t epoch, int64_t micro_step);
 
  private:
-  at::Tensor latents(const data::Batch& batch, const tensor::BatchDraws& images) const;
-  at::Tensor live_latents(const data::Batch& batch, const tensor::BatchDraws& images) const;
-  at::Tensor mask(const data::Batch& batch, int64_t micro_step) const;
+  using Stored = std::vector<data::StoredLatents>;
+  Stored cached_latents(const data::Batch& batch) const;
+  at::Tensor latents(const data::Batch& batch, const Stored& cached, const tensor::BatchDraws& images);
+  at::Tensor live_latents(const data::Batch& batch, const tensor::BatchDraws& images);
+  at::Tensor mask(const data::Batch& batch, const Stored& cached, int64_t micro_step) const;
   models::TextOutputs text(const data::Batch& batch, const tensor::BatchDraws& images) const;
   void drop_encoders(models::TextOutputs& text, const tensor::BatchDraws& images) const;
 
   const models::ModelConfig& config_;
   const data::Dataset& dataset_;
   InputSources sources_;
+  // What a frozen VAE says of an image does not change: about five hundred images of 1024 px.
+  pipeline::RecentMoments recent_moments_{int64_t{1} << 30};
 };
 
 }  // namespace loraptor::train

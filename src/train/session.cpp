@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "models/model_files.h"
+#include "models/weights_hash.h"
 #include "network/network_merge.h"
 #include "tensor/device.h"
 #include "train/dataset_check.h"
@@ -42,6 +43,15 @@ class Session {
     train();
   }
 
+  void fill_caches() {
+    // Prompts are never written.
+    config_.sample = {};
+    set_up_process();
+    open_data();
+    if (config_.cache.cache_text_encoder_outputs) prepare_text();
+    if (config_.cache.cache_latents) prepare_latents();
+  }
+
  private:
   void set_up_process();
   void open_data();
@@ -58,6 +68,7 @@ class Session {
   void train();
 
   bool wants_samples() const;
+  const models::Vae& vae();  // loaded when it is first needed
   models::LoadOptions load_options(at::ScalarType dtype) const { return {.dtype = dtype, .device = device_}; }
   void add_targets(std::vector<network::TargetLinear>& targets);
 
@@ -79,7 +90,7 @@ class Session {
   std::vector<pipeline::SamplePrompt> prompts_;
   std::optional<TextSource> text_;
   std::optional<models::Vae> vae_;
-  std::vector<pipeline::CachedLatents> latents_, validation_latents_;
+  pipeline::LatentsSource latents_, validation_latents_;
   std::optional<models::MMDiT> mmdit_;
   std::unique_ptr<memory::BlockRunner> runner_;
 
@@ -142,33 +153,53 @@ void Session::open_data() {
 
 /// Text encoders come and go before the MMDiT is read, unless they are needed in every step.
 void Session::prepare_text() {
-  text_.emplace(config_, precision_, *files_, device_);
-  if (!config_.network.base_weights.empty()) {
+  const auto merge = [this] {
+    if (config_.network.base_weights.empty()) return;
     std::vector<network::TargetLinear> targets;
     add_targets(targets);
     // Before anything is encoded, so that cached outputs see the merged encoders.
     network::merge_base_weights(config_.network, targets);
+  };
+  text_.emplace(config_, precision_, *files_, device_, merge);
+  if (config_.cache.cache_text_encoder_outputs) {
+    text_->cache(*data_, prompt_texts(prompts_));
+  } else {
+    text_->load();
   }
-  if (!config_.cache.cache_text_encoder_outputs) return;
-  std::vector<std::string> captions = prompt_texts(prompts_);
-  for (const auto* dataset : {&data_->training, &data_->validation}) {
-    for (const auto& image : dataset->images()) captions.push_back(image.caption);
-  }
-  text_->cache(captions);
+}
+
+const models::Vae& Session::vae() {
+  if (!vae_) vae_.emplace(files_->part(models::Part::vae, load_options(precision_.vae)));
+  return *vae_;
 }
 
 void Session::prepare_latents() {
-  const bool caches = config_.cache.cache_latents;
-  vae_.emplace(files_->part(models::Part::vae, load_options(precision_.vae)));
-  if (!caches) return;
+  if (!config_.cache.cache_latents) {
+    vae();
+    return;
+  }
   const Stopwatch watch;
   StageProgress progress("images encoded");
-  const auto tell = [&](int64_t done, int64_t total) { progress.update(done, total); };
-  const int64_t batch_size = config_.cache.vae_batch_size;
-  latents_ = pipeline::cache_latents(data_->training, *vae_, *draws_, batch_size, tell);
-  validation_latents_ = pipeline::cache_latents(data_->validation, *vae_, *validation_draws_, batch_size, tell);
-  log::info("{} images encoded in {:.1f} s", latents_.size() + validation_latents_.size(), watch.seconds());
-  if (!wants_samples()) vae_.reset();
+  const bool on_disk = config_.cache.cache_latents_to_disk;
+  // Files serve many runs: their noise does not follow from this run's seed.
+  tensor::CounterDraws file_draws(0);
+  const auto cache = [&](const data::Dataset& dataset, tensor::DrawSource& draws) {
+    return pipeline::cache_latents({.dataset = dataset,
+                                    .config = config_.cache,
+                                    .vae = [this]() -> const models::Vae& { return vae(); },
+                                    .vae_hash = on_disk ? models::weights_hash(*files_, models::Part::vae) : "",
+                                    .draws = on_disk && !replay_ ? file_draws : draws,
+                                    .progress = [&](int64_t done, int64_t total) { progress.update(done, total); }});
+  };
+  latents_ = cache(data_->training, *draws_);
+  validation_latents_ = cache(data_->validation, *validation_draws_);
+  log::info("{} images ready after {:.1f} s{}", data_->training.images().size() + data_->validation.images().size(),
+            watch.seconds(), vae_ ? "" : "; the VAE was not loaded");
+  if (wants_samples()) {
+    vae();
+  } else {
+    vae_.reset();
+  }
 }
 
 void Session::prepare_mmdit() {
@@ -246,11 +277,10 @@ void Session::build_optimizer() {
 InputSources Session::input_sources() {
   InputSources sources;
   if (config_.cache.cache_latents) {
-    sources.latents = &latents_;
+    sources.latents = latents_;
   } else {
     sources.vae = &*vae_;
   }
-  sources.vae_batch_size = config_.cache.vae_batch_size;
   sources.text = [this](const auto& captions) { return text_->outputs(captions, true); };
   sources.text_uses_stored_captions = text_->is_cached();
   sources.clip_l_width = text_->clip_l_width();
@@ -263,7 +293,7 @@ InputSources Session::input_sources() {
 
 InputSources Session::validation_sources() {
   InputSources sources = input_sources();
-  if (sources.latents != nullptr) sources.latents = &validation_latents_;
+  if (sources.latents) sources.latents = validation_latents_;
   sources.text = [this](const auto& captions) { return text_->outputs(captions, false); };
   sources.replay = nullptr;
   sources.draws = validation_draws_.get();
@@ -358,6 +388,14 @@ void run_training(const TrainConfig& config) {
   TrainConfig checked = config;
   check_train_config(checked);
   Session(std::move(checked)).run();
+}
+
+void fill_caches(const TrainConfig& config) {
+  TrainConfig checked = config;
+  check_train_config(checked);
+  // Caching for a run that trains CLIP needs no CLIP in the end.
+  checked.network.network_train_unet_only = true;
+  Session(std::move(checked)).fill_caches();
 }
 
 }  // namespace loraptor::train

@@ -5,12 +5,17 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
+#include "models/weights_hash.h"
 #include "text/tokenizer_files.h"
 #include "train/observers.h"
 
 namespace loraptor::train {
 namespace {
+
+constexpr int64_t kClipLWidth = 768;
+constexpr int64_t kRecentBytes = 256 << 20;  // about fifty captions of 256 T5 tokens
 
 pipeline::TextEncoding make_encoding(const TrainConfig& config) {
   const auto& model = config.model;
@@ -20,6 +25,13 @@ pipeline::TextEncoding make_encoding(const TrainConfig& config) {
           pipeline::TextEncodingOptions{.t5_length = model.t5xxl_max_token_length,
                                         .mask_clip = model.apply_lg_attn_mask && masks,
                                         .mask_t5 = model.apply_t5_attn_mask && masks}};
+}
+
+/// Channels of an encoder's output, from the shape of its token embedding; nothing if there is no such file.
+std::optional<int64_t> output_width(const models::ModelFiles& files, models::Part part) {
+  if (!files.has(part)) return std::nullopt;
+  const char* tokens = part == models::Part::t5xxl ? "shared.weight" : "text_model.embeddings.token_embedding.weight";
+  return files.part(part, {}).shape(tokens).at(1);
 }
 
 }  // namespace
@@ -32,37 +44,122 @@ bool trains_t5(const TrainConfig& config) {
 }
 
 TextSource::TextSource(const TrainConfig& config, const Precision& precision, const models::ModelFiles& files,
-                       at::Device device)
-    : config_(config), device_(device), encoding_(make_encoding(config)), cache_dtype_(precision.compute) {
-  encoding_.load_clip(files, {.dtype = precision.compute, .device = device});
-  const auto t5_device = config.model.t5xxl_device ? at::Device(*config.model.t5xxl_device) : device;
-  encoding_.load_t5(files, {.dtype = precision.t5, .device = t5_device});
-  clip_l_width_ = encoding_.clip_l().width();
+                       at::Device device, std::function<void()> on_loaded)
+    : config_(config),
+      precision_(precision),
+      files_(files),
+      device_(device),
+      on_loaded_(std::move(on_loaded)),
+      encoding_(make_encoding(config)),
+      recent_(kRecentBytes) {
+  clip_l_width_ = output_width(files, models::Part::clip_l).value_or(kClipLWidth);
 }
 
-void TextSource::cache(const std::vector<std::string>& captions) {
+void TextSource::load_clip() {
+  if (encoding_.has_clip()) return;
+  encoding_.load_clip(files_, {.dtype = precision_.compute, .device = device_});
+}
+
+void TextSource::load() {
+  if (encoding_.has_clip() && encoding_.has_t5()) return;
+  load_clip();
+  const auto t5_device = config_.model.t5xxl_device ? at::Device(*config_.model.t5xxl_device) : device_;
+  encoding_.load_t5(files_, {.dtype = precision_.t5, .device = t5_device});
+  on_loaded_();
+}
+
+data::TextRequest TextSource::text_request() const {
+  const auto g_width = output_width(files_, models::Part::clip_g);
+  return {.apply_lg_mask = config_.model.apply_lg_attn_mask,
+          .apply_t5_mask = config_.model.apply_t5_attn_mask,
+          .lg_width = g_width ? clip_l_width_ + *g_width : 0,
+          .t5_width = output_width(files_, models::Part::t5xxl).value_or(0)};
+}
+
+/// Encoder files that are not given (they are not needed when everything is cached) are not compared.
+data::CacheFacts TextSource::encoder_facts() const {
+  data::CacheFacts facts{{"t5_length", fmt::format("{}", config_.model.t5xxl_max_token_length)}};
+  for (const auto part : {models::Part::clip_l, models::Part::clip_g, models::Part::t5xxl}) {
+    if (files_.has(part)) facts[models::part_name(part)] = models::weights_hash(files_, part);
+  }
+  std::string merged;
+  for (const auto& file : config_.network.base_weights) merged += sha256_hex_of_file(file) + " ";
+  for (const double multiplier : config_.network.base_weights_multiplier) merged += fmt::format("{} ", multiplier);
+  facts["base_weights"] = merged.empty() ? "none" : sha256_hex(merged);
+  return facts;
+}
+
+void TextSource::cache_files(const data::Dataset& dataset) {
+  StageProgress progress("captions encoded");
+  pipeline::cache_text_files(
+      {.dataset = dataset,
+       .request = text_request(),
+       .facts = encoder_facts(),
+       .dtype = precision_.compute,
+       .skip_check = config_.cache.skip_cache_check,
+       .batch_size = config_.cache.text_encoder_batch_size.value_or(config_.data.train_batch_size),
+       .encoding = [this]() -> const pipeline::TextEncoding& { return load(), encoding_; },
+       .progress = [&](int64_t done, int64_t total) { progress.update(done, total); }},
+      *cache_);
+}
+
+void TextSource::cache(const data::DatasetGroups& data, const std::vector<std::string>& prompts) {
   const Stopwatch watch;
+  cache_.emplace(precision_.compute);
+  std::vector<std::string> captions = prompts;
+  for (const auto* dataset : {&data.training, &data.validation}) {
+    if (config_.cache.cache_text_encoder_outputs_to_disk) {
+      cache_files(*dataset);
+    } else {
+      for (const auto& image : dataset->images()) captions.push_back(image.caption);
+    }
+  }
   StageProgress progress("captions encoded");
   const auto encode = [&](const std::vector<std::string>& batch) {
     const at::NoGradGuard no_grad;
+    load();
     return encoding_.encode(batch, false);
   };
-  cache_.emplace(cache_dtype_);
   cache_->fill(captions, config_.cache.text_encoder_batch_size.value_or(config_.data.train_batch_size), encode,
                [&](int64_t done, int64_t total) { progress.update(done, total); });
-  log::info("{} captions encoded in {:.1f} s", cache_->size(), watch.seconds());
+  log::info("{} captions ready after {:.1f} s{}", cache_->size(), watch.seconds(),
+            encoding_.has_t5() ? "" : "; no text encoder was loaded");
   encoding_.release_t5();
-  if (!trains_text(config_)) encoding_.release_clip();
+  if (!trains_text(config_)) {
+    encoding_.release_clip();
+  } else if (!encoding_.has_clip()) {
+    load_clip();
+    on_loaded_();
+  }
 }
 
-models::TextOutputs TextSource::outputs(const std::vector<std::string>& captions, bool with_grad) const {
+models::TextOutputs TextSource::frozen_outputs(const std::vector<std::string>& captions) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> lg_out, t5_out, lg_pooled;
+  for (const auto& caption : captions) {
+    const auto* known = recent_.find(caption);
+    models::TextOutputs row = known != nullptr ? *known : encoding_.encode({caption}, false);
+    if (known == nullptr) {
+      row = {row.lg_out.to(at::kCPU), row.t5_out.to(at::kCPU), row.lg_pooled.to(at::kCPU)};
+      recent_.keep(caption, row,
+                   static_cast<int64_t>(row.lg_out.nbytes() + row.t5_out.nbytes() + row.lg_pooled.nbytes()));
+    }
+    lg_out.push_back(row.lg_out);
+    t5_out.push_back(row.t5_out);
+    lg_pooled.push_back(row.lg_pooled);
+  }
+  return {at::cat(lg_out), at::cat(t5_out), at::cat(lg_pooled)};
+}
+
+models::TextOutputs TextSource::outputs(const std::vector<std::string>& captions, bool with_grad) {
   models::TextOutputs outputs;
   if (cache_ && !encoding_.has_clip()) {
     outputs = cache_->get(captions);
+  } else if (!trains_text(config_)) {
+    outputs = frozen_outputs(captions);
   } else {
-    const bool records = with_grad && trains_text(config_);
-    const at::AutoGradMode mode(records);
-    outputs = encoding_.encode(captions, records);
+    const at::AutoGradMode mode(with_grad);
+    outputs = encoding_.encode(captions, with_grad);
     if (cache_) outputs.t5_out = cache_->get(captions).t5_out;
   }
   return {outputs.lg_out.to(device_), outputs.t5_out.to(device_), outputs.lg_pooled.to(device_)};

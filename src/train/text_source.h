@@ -2,29 +2,42 @@
 // nothing is cached.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "data/cache_index.h"
+#include "data/dataset.h"
+#include "data/text_cache.h"
 #include "models/model_files.h"
 #include "pipeline/cache_text.h"
 #include "pipeline/encode_text.h"
+#include "pipeline/recent.h"
 #include "train/precision.h"
 
 namespace loraptor::train {
 
 class TextSource {
  public:
-  /// Finds the tokenizers and loads all three encoders.
-  TextSource(const TrainConfig& config, const Precision& precision, const models::ModelFiles& files, at::Device device);
+  /// Finds the tokenizers; loads no encoder yet.
+  ///   on_loaded   called whenever encoders were loaded, before they are used: adds base weights to them
+  TextSource(const TrainConfig& config, const Precision& precision, const models::ModelFiles& files, at::Device device,
+             std::function<void()> on_loaded);
 
-  /// Encodes every caption once, then frees T5, and the CLIP encoders too unless they are trained.
-  void cache(const std::vector<std::string>& captions);
+  /// Loads those of the three encoders that are not loaded.
+  void load();
+
+  /// Encodes the captions of both groups and the prompts, each once; captions to disk if `config` says so, where what
+  /// is there already is used. Encoders are loaded only if something has to be encoded. Afterwards T5 is freed, and the
+  /// CLIP encoders too unless they are trained (then they are loaded).
+  void cache(const data::DatasetGroups& data, const std::vector<std::string>& prompts);
 
   /// Outputs on the training device. A full cache must hold the captions; with trained CLIP encoders only T5's part
-  /// comes from the cache.
+  /// comes from the cache. Frozen encoders that run live are asked once a caption, one caption at a time, so that
+  /// outputs do not depend on which captions come together.
   ///   with_grad   record the graph of trained encoders
-  models::TextOutputs outputs(const std::vector<std::string>& captions, bool with_grad) const;
+  models::TextOutputs outputs(const std::vector<std::string>& captions, bool with_grad);
 
   /// The encoders, for attaching adapters; those that were freed are absent.
   pipeline::TextEncoding& encoders() { return encoding_; }
@@ -32,11 +45,20 @@ class TextSource {
   int64_t clip_l_width() const { return clip_l_width_; }
 
  private:
+  void load_clip();
+  void cache_files(const data::Dataset& dataset);
+  data::CacheFacts encoder_facts() const;
+  data::TextRequest text_request() const;
+  models::TextOutputs frozen_outputs(const std::vector<std::string>& captions);
+
   const TrainConfig& config_;
+  const Precision precision_;
+  const models::ModelFiles& files_;
   at::Device device_;
+  std::function<void()> on_loaded_;
   pipeline::TextEncoding encoding_;
   std::optional<pipeline::TextCache> cache_;
-  at::ScalarType cache_dtype_;
+  pipeline::Recent<models::TextOutputs> recent_;  // of frozen encoders, on the CPU
   int64_t clip_l_width_ = 0;
 };
 

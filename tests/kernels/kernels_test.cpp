@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "kernels/gated_residual.h"
-#include "kernels/gelu_tanh.h"
 #include "kernels/layer_norm_modulate.h"
 #include "kernels/split_heads.h"
 #include "support/gradient_check.h"
@@ -113,30 +112,6 @@ TEST(GradSplitHeads, a_source_that_does_not_attend_has_no_queries) {
     expect_same_gradients(without(false), without(true),
                           {random({kBatch, 3, 3 * kWidth}, dtype), random({kBatch, 6, 3 * kWidth}, dtype)});
   }
-}
-
-TensorFunction gelu(bool plain) {
-  return [plain](const std::vector<at::Tensor>& in) {
-    return std::vector<at::Tensor>{plain ? at::gelu(in[0], "tanh") : gelu_tanh(in[0])};
-  };
-}
-
-TEST(GradGeluTanh, equals_the_plain_composition) {
-  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
-    expect_same_gradients(gelu(false), gelu(true), {random({kBatch, 1001}, dtype) * 3});
-  }
-}
-
-TEST(GradGeluTanh, plain_composition_has_numerical_gradients) {
-  test::expect_numerical_gradients(gelu(true), {random({3, 50}, at::kDouble) * 3});
-}
-
-TEST(GeluTanh, is_accurate_everywhere_and_keeps_nan) {
-  const auto x = at::cat({at::linspace(-20, 20, 100001), at::tensor({-1e4f, 1e30f, 0.0f})});
-  const auto got = gelu_tanh(x), want = at::gelu(x.to(at::kDouble), "tanh");
-  const auto error = (got.to(at::kDouble) - want).abs() / (want.abs() + 1e-3);
-  EXPECT_LT(error.max().item<double>(), 2e-6);
-  EXPECT_TRUE(gelu_tanh(at::full({9}, std::numeric_limits<float>::quiet_NaN())).isnan().all().item<bool>());
 }
 
 TEST(SplitHeads, context_comes_before_image_tokens) {

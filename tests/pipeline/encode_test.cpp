@@ -89,5 +89,35 @@ TEST(EncodeImages, nan_becomes_zero) {
   EXPECT_GT(latents[1].abs().sum().item<double>(), 0);
 }
 
+TEST(EncodeImages, an_image_seen_before_gives_the_same_whatever_comes_with_it) {
+  const models::Vae vae(test::golden_model_files(test::golden_models().front()).part(models::Part::vae, {}));
+  const auto pixels = test::unit_values("pixels", 3 * 3 * 32 * 16).view({3, 3, 32, 16}).to(at::kFloat);
+  const auto noise = [](at::IntArrayRef shape) { return at::ones(shape); };
+  RecentMoments recent(1 << 20);
+  const auto first = encode_images(vae, pixels.narrow(0, 0, 2), recent, noise);
+  EXPECT_EQ(recent.size(), 2U);
+  const auto second = encode_images(vae, pixels.narrow(0, 1, 2), recent, noise);
+  EXPECT_EQ(recent.size(), 3U);
+  EXPECT_TRUE(second[0].equal(first[1]));
+  EXPECT_LT((second - encode_images(vae, pixels.narrow(0, 1, 2), 2, noise)).abs().max().item<double>(), 1e-5);
+  EXPECT_FALSE(
+      encode_images(vae, pixels.narrow(0, 1, 1), recent, [](at::IntArrayRef shape) { return at::zeros(shape); })
+          .equal(first.narrow(0, 1, 1)))
+      << "noise is drawn anew";
+}
+
+TEST(Recent, forgets_what_was_not_asked_for_longest) {
+  Recent<int> recent(10);
+  recent.keep("a", 1, 4);
+  recent.keep("b", 2, 4);
+  ASSERT_NE(recent.find("a"), nullptr);
+  recent.keep("c", 3, 6);
+  EXPECT_EQ(recent.find("b"), nullptr);
+  ASSERT_NE(recent.find("a"), nullptr);
+  EXPECT_EQ(*recent.find("c"), 3);
+  recent.keep("too large", 4, 11);
+  EXPECT_EQ(recent.size(), 2U);
+}
+
 }  // namespace
 }  // namespace loraptor::pipeline
