@@ -6,18 +6,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "network/key_names.h"
+#include "network/model_rates.h"
 
 namespace loraptor::network {
 namespace {
-
-/// lr for one model from the flags, 0 if none.
-double rate_of(const LearningRates& rates, TargetModel model) {
-  const double common = rates.learning_rate.value_or(0);
-  if (model == TargetModel::mmdit) return rates.mmdit_lr.value_or(common);
-  const auto& given = rates.text_encoder_lr;
-  if (given.empty()) return common;
-  return given[std::min(static_cast<size_t>(model), given.size() - 1)];
-}
 
 /// "3 modules: a, b, c" or the first few of them.
 std::string list_text(const std::vector<std::string>& names) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "network/factor_network.h"
 #include "network/lora_network.h"
 
 namespace loraptor::network {
@@ -23,7 +24,12 @@ std::unique_ptr<Network> create_lora(const NetworkConfig& config, const std::vec
         "[network] modules: got none to train, expected at least one.\nHint: look at --network_dim, the "
         "*_dim and train_block_indices items of --network_args, and the --network_train_*_only flags.");
   }
-  auto network = std::make_unique<LoraNetwork>(config, args, plans, setup);
+  std::unique_ptr<Network> network;
+  if (args.algo.is_beyond_lora()) {
+    network = std::make_unique<FactorNetwork>(config, args, plans, setup);
+  } else {
+    network = std::make_unique<LoraNetwork>(config, args, plans, setup);
+  }
   if (config.network_weights) network->load(*config.network_weights);
   log::info("{}", network->describe());
   return network;
@@ -37,21 +43,26 @@ struct NetworkRow {
   Factory create;
 };
 
-/// Guides for SD3 name either module.
-constexpr NetworkRow kNetworks[] = {{"networks.lora_sd3", create_lora}, {"networks.lora", create_lora}};
+/// Guides for SD3 name either of the first two. Whatever the module, `algo` and `dora_wd` in --network_args choose.
+constexpr NetworkRow kNetworks[] = {
+    {"networks.lora_sd3", create_lora}, {"networks.lora", create_lora}, {"lycoris.kohya", create_lora}};
 
 }  // namespace
+
+std::vector<std::string> network_names() {
+  std::vector<std::string> names;
+  for (const auto& row : kNetworks) names.emplace_back(row.name);
+  return names;
+}
 
 std::unique_ptr<Network> create_network(const NetworkConfig& config, const std::vector<TargetLinear>& targets,
                                         const NetworkSetup& setup) {
   const std::string name = config.network_module.value_or(kNetworks[0].name);
-  std::vector<std::string> known;
   for (const auto& row : kNetworks) {
     if (name == row.name) return row.create(config, targets, setup);
-    known.emplace_back(row.name);
   }
   throw UsageError(
-      fmt::format("[--network_module] network: got '{}', expected one of {}.", name, fmt::join(known, ", ")));
+      fmt::format("[--network_module] network: got '{}', expected one of {}.", name, fmt::join(network_names(), ", ")));
 }
 
 }  // namespace loraptor::network

@@ -93,6 +93,9 @@ class Network {
   virtual std::string describe() const = 0;
 };
 
+/// Names that --network_module takes.
+std::vector<std::string> network_names();
+
 /// Builds the network that `config.network_module` names, gives it its initial values, loads `network_weights`, and
 /// attaches it to the layers.
 ///   targets   layers of all loaded models, in any order; they must live as long as the network is used

@@ -86,6 +86,32 @@ void set_bool(NetworkArgs& args, const std::string& key, std::string_view value)
   args.*field = parse_bool(key, value);
 }
 
+template <bool AlgoArgs::*field>
+void set_algo_bool(NetworkArgs& args, const std::string& key, std::string_view value) {
+  args.algo.*field = parse_bool(key, value);
+}
+
+void set_algo(NetworkArgs& args, const std::string& key, std::string_view value) {
+  if (value == "lora" || value == "locon") args.algo.algo = Algo::lora;
+  else if (value == "loha") args.algo.algo = Algo::loha;
+  else if (value == "lokr") args.algo.algo = Algo::lokr;
+  else refuse(key, value, "lora, loha or lokr");
+}
+
+void set_factor(NetworkArgs& args, const std::string& key, std::string_view value) {
+  args.algo.factor = trim(value) == "-1" ? -1 : parse_dim(key, value);
+  if (args.algo.factor == 0) refuse(key, value, "-1 or a whole number from 1");
+}
+
+/// LyCORIS settings that only their default can have here.
+void expect_false(NetworkArgs&, const std::string& key, std::string_view value) {
+  if (parse_bool(key, value)) refuse(key, value, "False, the only value in this version");
+}
+
+void expect_full_preset(NetworkArgs&, const std::string& key, std::string_view value) {
+  if (value != "full") refuse(key, value, "full; choose layers with train_block_indices, x_attn_dim and its kin");
+}
+
 template <double NetworkArgs::*field>
 void set_dropout(NetworkArgs& args, const std::string& key, std::string_view value) {
   args.*field = parse_dropout(key, value);
@@ -131,6 +157,21 @@ const std::map<std::string, Setter>& setters() {
       {"loraplus_unet_lr_ratio", set_ratio<&NetworkArgs::loraplus_unet_lr_ratio>},
       {"loraplus_text_encoder_lr_ratio", set_ratio<&NetworkArgs::loraplus_text_encoder_lr_ratio>},
       {"dropout", set_dropout_leftover},
+      {"algo", set_algo},
+      {"dora_wd", set_algo_bool<&AlgoArgs::dora_wd>},
+      {"wd_on_output", set_algo_bool<&AlgoArgs::wd_on_output>},
+      {"factor", set_factor},
+      {"decompose_both", set_algo_bool<&AlgoArgs::decompose_both>},
+      {"full_matrix", set_algo_bool<&AlgoArgs::full_matrix>},
+      {"unbalanced_factorization", set_algo_bool<&AlgoArgs::unbalanced_factorization>},
+      {"preset", expect_full_preset},
+      {"use_tucker", expect_false},
+      {"use_cp", expect_false},
+      {"use_scalar", expect_false},
+      {"train_norm", expect_false},
+      {"bypass_mode", expect_false},
+      {"rs_lora", expect_false},
+      {"rank_dropout_scale", expect_false},
   };
   return table;
 }

@@ -16,8 +16,26 @@ inline constexpr size_t kBlockLayerKinds = 6;
 /// The six entries of emb_dims.
 inline constexpr size_t kEmbeddingKinds = 6;  // context, t, x, y, final modulation, final linear
 
+/// How a layer's correction is made of its factors.
+enum class Algo { lora, loha, lokr };
+
+/// What LyCORIS calls the algorithm. Field names are the keys' names.
+struct AlgoArgs {
+  Algo algo = Algo::lora;
+  bool dora_wd = false;  // DoRA: the length of each row (or column) of the weight is trained apart from its direction
+  bool wd_on_output = true;     // rows (outputs); False: columns (inputs)
+  int64_t factor = -1;          // LoKr: size of the smaller Kronecker factor; -1: as near to a square as possible
+  bool decompose_both = false;  // LoKr: the smaller factor may be a low-rank product too
+  bool full_matrix = false;     // LoKr: no low-rank product at all
+  bool unbalanced_factorization = false;  // LoKr: the smaller factor takes the larger part of the outputs
+
+  /// Whether this is more than the pairs of matrices that LoraNetwork trains.
+  bool is_beyond_lora() const { return algo != Algo::lora || dora_wd; }
+};
+
 /// Field names are the keys' names.
 struct NetworkArgs {
+  AlgoArgs algo;
   std::array<std::optional<int64_t>, kBlockLayerKinds> block_dims;  // by BlockLayerKind; unset: base rank; 0: none
   std::array<int64_t, kEmbeddingKinds> emb_dims{};                  // 0: none
   std::optional<std::vector<int64_t>> train_block_indices;          // unset: all blocks

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "network/network.h"
 #include "network/network_args.h"
 #include "optim/keyword_args.h"
 #include "optim/lr_schedule.h"
@@ -179,8 +180,9 @@ class Checker {
   void check_network() {
     const network::NetworkConfig& network = config_.network;
     const std::string module = network.network_module.value_or("networks.lora_sd3");
-    if (module != "networks.lora_sd3" && module != "networks.lora") {
-      add("network_module", fmt::format("module: got '{}', expected networks.lora_sd3.", module));
+    const auto names = network::network_names();
+    if (std::find(names.begin(), names.end(), module) == names.end()) {
+      add("network_module", fmt::format("module: got '{}', expected one of {}.", module, fmt::join(names, ", ")));
     }
     at_least("network_dim", network.network_dim, 1);
     if (!(network.network_alpha >= 0)) {

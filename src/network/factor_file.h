@@ -1,0 +1,34 @@
+// LoRA, LoHa, LoKr and DoRA files with LyCORIS's names: any mixture of the kinds, module by module.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "network/factors.h"
+
+namespace loraptor::network {
+
+/// One module of a file.
+struct FactorSet {
+  Factors factors;
+  at::Tensor dora_scale;        // undefined: none
+  std::optional<double> alpha;  // unset: the rank
+  double strength() const;      // alpha / rank
+};
+
+struct FactorFile {
+  std::map<std::string, FactorSet> modules;  // by module name
+  std::vector<std::string> unknown_keys;
+};
+
+/// Whether a file has keys of LoHa, LoKr or DoRA, which `read_lora_file` does not take.
+bool is_beyond_lora(const std::filesystem::path& path);
+
+/// Reads such a file; tensors are views of the mapped file. Throws FileError for a malformed file, an incomplete
+/// module, a Tucker decomposition (keys with _t1, _t2, lora_mid), or a file without any module.
+FactorFile read_factor_file(const std::filesystem::path& path);
+
+}  // namespace loraptor::network
