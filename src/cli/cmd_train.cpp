@@ -7,24 +7,11 @@
 #include "cli/config_build.h"
 #include "cli/config_file.h"
 #include "cli/help.h"
+#include "cli/log_setup.h"
 #include "cli/option_parse.h"
 #include "train/session.h"
 
 namespace loraptor::cli {
-namespace {
-
-log::LogConfig log_config(const train::LoggingConfig& logging) {
-  const std::string level = logging.console_log_level.value_or("INFO");
-  log::LogConfig config;
-  if (level == "DEBUG") config.level = log::Level::debug;
-  if (level == "WARNING") config.level = log::Level::warning;
-  if (level == "ERROR" || level == "CRITICAL") config.level = log::Level::error;
-  if (logging.console_log_file) config.file = *logging.console_log_file;
-  config.simple = logging.console_log_simple;
-  return config;
-}
-
-}  // namespace
 
 int run_train(const Words& words) {
   const ParsedWords parsed = parse_words(words);

@@ -10,18 +10,15 @@ std::vector<Option> caching_options() {
           option("--cache_text_encoder_outputs", FIELD(cache.cache_text_encoder_outputs),
                  "Encode each caption once before training and keep the results in memory."),
           option("--cache_text_encoder_outputs_to_disk", FIELD(cache.cache_text_encoder_outputs_to_disk),
-                 "Keep them in <stem>_sd3_te.npz beside the images.")
-              .not_yet("use --cache_text_encoder_outputs"),
+                 "Keep them in <stem>_sd3_te.npz beside the images."),
           option("--text_encoder_batch_size", FIELD(cache.text_encoder_batch_size),
                  "Captions encoded at a time; default: the training batch size."),
           option("--cache_latents", FIELD(cache.cache_latents),
                  "Encode each image once before training and keep the latents in memory."),
           option("--cache_latents_to_disk", FIELD(cache.cache_latents_to_disk),
-                 "Keep them in <stem>_<width>x<height>_sd3.npz beside the images.")
-              .not_yet("use --cache_latents"),
+                 "Keep them in <stem>_<width>x<height>_sd3.npz beside the images."),
           option("--vae_batch_size", FIELD(cache.vae_batch_size), "Images encoded by the VAE at a time."),
-          option("--skip_cache_check", FIELD(cache.skip_cache_check), "Trust cache files without opening them.")
-              .no_effect("this version keeps its caches in memory"),
+          option("--skip_cache_check", FIELD(cache.skip_cache_check), "Trust cache files without opening them."),
       });
 }
 

@@ -11,7 +11,7 @@ void TextCache::fill(const std::vector<std::string>& captions, int64_t batch_siz
   std::vector<std::string> todo;
   std::unordered_set<std::string> seen;
   for (const auto& caption : captions) {
-    if (rows_.count(caption) == 0 && seen.insert(caption).second) todo.push_back(caption);
+    if (!has(caption) && seen.insert(caption).second) todo.push_back(caption);
   }
   for (size_t begin = 0; begin < todo.size();) {
     const size_t end = std::min(todo.size(), begin + static_cast<size_t>(batch_size));
@@ -29,16 +29,31 @@ void TextCache::fill(const std::vector<std::string>& captions, int64_t batch_siz
   }
 }
 
+void TextCache::add_file(const std::string& caption, std::filesystem::path path, const data::TextRequest& request) {
+  files_.emplace(caption, File{std::move(path), request});
+}
+
+models::TextOutputs TextCache::row(const std::string& caption) const {
+  if (const auto found = rows_.find(caption); found != rows_.end()) return found->second;
+  const auto found = files_.find(caption);
+  LORAPTOR_ASSERT(found != files_.end());
+  const data::StoredText stored = data::read_text_cache(found->second.path, found->second.request);
+  return {stored.lg_out, stored.t5_out, stored.lg_pooled};
+}
+
 models::TextOutputs TextCache::get(const std::vector<std::string>& captions) const {
   std::vector<at::Tensor> lg, t5, pooled;
+  int64_t tokens = 0;
   for (const auto& caption : captions) {
-    const auto found = rows_.find(caption);
-    LORAPTOR_ASSERT(found != rows_.end());
-    lg.push_back(found->second.lg_out);
-    t5.push_back(found->second.t5_out);
-    pooled.push_back(found->second.lg_pooled);
+    const models::TextOutputs outputs = row(caption);
+    lg.push_back(outputs.lg_out.to(at::kFloat));
+    t5.push_back(outputs.t5_out.to(at::kFloat));
+    pooled.push_back(outputs.lg_pooled.to(at::kFloat));
+    tokens = std::max(tokens, outputs.t5_out.size(0));
   }
-  return {at::stack(lg).to(at::kFloat), at::stack(t5).to(at::kFloat), at::stack(pooled).to(at::kFloat)};
+  // [T,C] -> [longest T,C]
+  for (auto& rows : t5) rows = at::constant_pad_nd(rows, {0, 0, 0, tokens - rows.size(0)});
+  return {at::stack(lg), at::stack(t5), at::stack(pooled)};
 }
 
 }  // namespace loraptor::pipeline

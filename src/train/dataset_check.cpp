@@ -4,37 +4,14 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "data/dataset_toml.h"
 
 namespace loraptor::train {
 namespace {
 
-void check_latent_cache(const data::SubsetConfig& subset, const std::string& where,
-                        std::vector<std::string>& problems) {
-  for (const auto& [is_on, key] :
-       {std::pair(subset.color_aug, "color_aug"), std::pair(subset.random_crop, "random_crop")}) {
-    if (is_on) {
-      problems.push_back(
-          fmt::format("[{}] {}: got true with --cache_latents, expected false.\n"
-                      "Hint: cached latents cannot change; drop one of the two.",
-                      where, key));
-    }
-  }
-}
-
-void check_text_cache(const data::SubsetConfig& subset, const std::string& where, std::vector<std::string>& problems) {
+/// Caption options that a cache of stored captions passes over.
+void warn_of_stored_captions(const data::SubsetConfig& subset, const std::string& where) {
   const auto& caption = subset.caption;
-  const std::pair<bool, const char*> changes[] = {{caption.caption_dropout_rate > 0, "caption_dropout_rate"},
-                                                  {caption.shuffle_caption, "shuffle_caption"},
-                                                  {caption.token_warmup_step > 0, "token_warmup_step"},
-                                                  {caption.caption_tag_dropout_rate > 0, "caption_tag_dropout_rate"}};
-  for (const auto& [is_on, key] : changes) {
-    if (is_on) {
-      problems.push_back(
-          fmt::format("[{}] {}: got it with --cache_text_encoder_outputs, expected captions that stay.\n"
-                      "Hint: drop one of the two.",
-                      where, key));
-    }
-  }
   const std::pair<bool, const char*> passed_over[] = {
       {caption.caption_prefix && !caption.caption_prefix->empty(), "caption_prefix"},
       {caption.caption_suffix && !caption.caption_suffix->empty(), "caption_suffix"},
@@ -50,15 +27,25 @@ void check_text_cache(const data::SubsetConfig& subset, const std::string& where
 }  // namespace
 
 void check_dataset(const TrainConfig& config, const data::Dataset& dataset) {
-  std::vector<std::string> problems;
+  data::DatasetsConfig used;
   for (const auto& part : dataset.parts()) {
+    data::DatasetConfig& with_images = used.datasets.emplace_back(part.config);
+    with_images.subsets.clear();
+    for (const auto& subset : part.subsets) with_images.subsets.push_back(subset.config);
+  }
+  std::vector<std::string> problems;
+  const auto add = [&](const std::vector<std::string>& more, const char* flag) {
+    for (const auto& text : more) problems.push_back(fmt::format("{}\nHint: leave them out, or {}.", text, flag));
+  };
+  if (config.cache.cache_latents) add(data::latents_not_cacheable(used), "--cache_latents");
+  if (config.cache.cache_text_encoder_outputs) add(data::text_not_cacheable(used), "--cache_text_encoder_outputs");
+  if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
+  if (!config.cache.cache_text_encoder_outputs) return;
+  for (const auto& part : used.datasets) {
     for (const auto& subset : part.subsets) {
-      const auto& source = subset.config.image_dir.empty() ? subset.config.metadata_file : subset.config.image_dir;
-      if (config.cache.cache_latents) check_latent_cache(subset.config, source, problems);
-      if (config.cache.cache_text_encoder_outputs) check_text_cache(subset.config, source, problems);
+      warn_of_stored_captions(subset, subset.image_dir.empty() ? subset.metadata_file : subset.image_dir);
     }
   }
-  if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
 }
 
 }  // namespace loraptor::train

@@ -9,4 +9,8 @@ namespace loraptor::train {
 /// Throws UsageError, FileError or RunError.
 void run_training(const TrainConfig& config);
 
+/// Makes the caches on disk that a run with these settings would use, without training. May be stopped and started
+/// again at any time, and several processes may do it at once. Throws like run_training.
+void fill_caches(const TrainConfig& config);
+
 }  // namespace loraptor::train

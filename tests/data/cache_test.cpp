@@ -1,0 +1,310 @@
+// Caches on disk: the reference's files are judged as recorded, written files equal its files, stale ones are found.
+#include <gtest/gtest.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "data/cache_check.h"
+#include "data/cache_claim.h"
+#include "support/golden.h"
+#include "support/temp_folder.h"
+
+namespace loraptor::data {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+fs::path golden(const std::string& name) { return test::golden_folder() / "data/npz" / name; }
+
+Size size_of(const json& pair) { return {pair[0].get<int64_t>(), pair[1].get<int64_t>()}; }
+
+template <class Action>
+std::string refusal(Action action) {
+  try {
+    action();
+  } catch (const FileError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+StoredLatents made_latents(const Size& bucket, double value) {
+  StoredLatents stored;
+  stored.latents = at::full({16, bucket.height / 8, bucket.width / 8}, value);
+  stored.original = {100, 75};
+  stored.crop_ltrb = {5, 0, 90, 64};
+  return stored;
+}
+
+TEST(GoldenLatentsCache, FilesAreJudgedAsTheReferenceDoesOrMoreStrictly) {
+  int accepted = 0, refused = 0;
+  for (const auto& check : test::read_golden_json(golden("expected.json"))["checks"]) {
+    const std::string name = check["file"];
+    if (!check.contains("flip_aug")) continue;
+    const LatentsRequest request{size_of(check["bucket"]), check["flip_aug"], check["alpha_mask"]};
+    const auto finding = check_latents_cache(golden(name), request);
+    const bool is_bad = name.starts_with("bad_");
+    if (!is_bad) EXPECT_EQ(finding.state == CacheState::usable, check["valid"] == true) << check;
+    if (check["valid"] == false) EXPECT_NE(finding.state, CacheState::usable) << check;
+    if (check["valid"].is_string()) {
+      EXPECT_EQ(finding.state, CacheState::unusable) << check;
+      EXPECT_NE(finding.why.find(name), std::string::npos) << finding.why;
+    }
+    (finding.state == CacheState::usable ? accepted : refused)++;
+  }
+  EXPECT_GT(accepted, 10);
+  EXPECT_GT(refused, 60);
+}
+
+TEST(GoldenLatentsCache, LoadedArraysHaveTheRecordedShapesAndBadOnesAreNeverUsed) {
+  int loaded = 0;
+  for (const auto& check : test::read_golden_json(golden("expected.json"))["checks"]) {
+    const std::string name = check["file"];
+    if (!check.contains("load") || !check.contains("bucket")) continue;
+    LatentsRequest request{size_of(check["bucket"]), false, false};
+    if (name.starts_with("bad_") || check["load"].is_string()) {
+      EXPECT_NE(refusal([&] { read_latents_cache(golden(name), request); }), "") << check;
+      continue;
+    }
+    const auto& want = check["load"];
+    request.flipped = want["has_flipped"];
+    request.mask = !want["alpha_mask"].is_null();
+    const StoredLatents got = read_latents_cache(golden(name), request);
+    EXPECT_EQ(got.latents.sizes().vec(), want["latents"][1].get<std::vector<int64_t>>());
+    EXPECT_EQ(got.latents.scalar_type(), at::kFloat);
+    EXPECT_EQ(got.original, size_of(want["original_size"]));
+    for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(got.crop_ltrb[i], want["crop_ltrb"][i].get<double>(), 1e-9);
+    if (request.mask) EXPECT_EQ(got.mask->sizes().vec(), want["alpha_mask"].get<std::vector<int64_t>>());
+    EXPECT_EQ(got.flipped.defined(), request.flipped);
+    ++loaded;
+  }
+  EXPECT_GE(loaded, 10);
+}
+
+TEST(GoldenTextCache, FilesAreJudgedAsTheReferenceDoesOrMoreStrictly) {
+  const TextRequest widths{.lg_width = 320, .t5_width = 384};
+  int accepted = 0;
+  for (const auto& check : test::read_golden_json(golden("expected.json"))["checks"]) {
+    const std::string name = check["file"];
+    if (name.find("_sd3_te.npz") == std::string::npos) continue;
+    TextRequest request = widths;
+    if (check.contains("load")) {
+      if (name.starts_with("bad_")) continue;
+      for (const bool lg : {false, true}) {
+        for (const bool t5 : {false, true}) {
+          request.apply_lg_mask = lg;
+          request.apply_t5_mask = t5;
+          const StoredText got = read_text_cache(golden(name), request);
+          EXPECT_EQ(got.t5_out.sizes().vec(), check["load"][1].get<std::vector<int64_t>>());
+        }
+      }
+      continue;
+    }
+    request.apply_lg_mask = check["apply_lg_attn_mask"];
+    request.apply_t5_mask = check["apply_t5_attn_mask"];
+    const auto finding = check_text_cache(golden(name), request);
+    const bool want = check["valid"] == true && !name.starts_with("bad_");
+    EXPECT_EQ(finding.state == CacheState::usable, want) << check << finding.why;
+    accepted += want ? 1 : 0;
+  }
+  EXPECT_EQ(accepted, 3);
+  EXPECT_EQ(check_text_cache(golden("bad_te_width_sd3_te.npz"), {.apply_t5_mask = true, .lg_width = 320}).state,
+            CacheState::unusable);
+}
+
+TEST(GoldenLatentsCache, WrittenFilesHaveTheNamesDtypesAndShapesOfTheReference) {
+  const test::TempFolder folder;
+  const auto expected = test::read_golden_json(golden("expected.json"));
+  for (const auto& item : expected["latents"]) {
+    const fs::path image = folder / item["image"].get<std::string>();
+    const fs::path path = latents_cache_path(image, size_of(item["image_size"]));
+    EXPECT_EQ(path.filename().string(), item["npz"].get<std::string>());
+    const LatentsRequest request{size_of(item["bucket"]), item.value("flip_aug", false),
+                                 item.value("alpha_mask", false)};
+    EXPECT_EQ(latents_part(request.bucket), item["suffix"].get<std::string>());
+    const StoredLatents theirs = read_latents_cache(golden(path.filename().string()), request);
+    EXPECT_EQ(stored_crop_box(request.bucket, size_of(item["image_size"])), theirs.crop_ltrb) << item;
+    write_latents_cache(path, request.bucket, theirs);
+  }
+  for (const auto& item : expected["latents"]) {
+    const std::string name = item["npz"];
+    const io::NpzFile ours(folder / name);
+    EXPECT_EQ(ours.names().size(), expected["files"][name].size());
+    const io::NpzFile theirs(golden(name));
+    for (const auto& key : theirs.names()) EXPECT_EQ(ours.read_bytes(key), theirs.read_bytes(key)) << name << key;
+  }
+}
+
+TEST(GoldenTextCache, WrittenFilesAreThoseOfTheReference) {
+  const test::TempFolder folder;
+  for (const auto& item : test::read_golden_json(golden("expected.json"))["text"]) {
+    const std::string name = item["npz"];
+    const TextRequest request{.apply_lg_mask = item["apply_lg_attn_mask"], .apply_t5_mask = item["apply_t5_attn_mask"]};
+    StoredText text = read_text_cache(golden(name), request);
+    if (item["encoder_dtype"] == "float16") {
+      for (at::Tensor* numbers : {&text.lg_out, &text.t5_out, &text.lg_pooled}) *numbers = numbers->to(at::kHalf);
+    }
+    write_text_cache(folder / name, request, text);
+    const io::NpzFile ours(folder / name), theirs(golden(name));
+    EXPECT_EQ(ours.names().size(), theirs.names().size());
+    for (const auto& key : theirs.names()) EXPECT_EQ(ours.read_bytes(key), theirs.read_bytes(key)) << name << key;
+  }
+}
+
+TEST(LatentsCache, AnotherResolutionAndForeignArraysAreKeptAndDamageIsReplaced) {
+  const test::TempFolder folder;
+  const fs::path path = folder / "a_0100x0075_sd3.npz";
+  fs::copy_file(golden("ok_extra_keys_0100x0075_sd3.npz"), path);
+  write_latents_cache(path, {64, 64}, made_latents({64, 64}, 2));
+  const io::NpzFile file(path);
+  for (const char* key : {"note", "latents_99x99", "latents_8x12", "latents_8x8"}) EXPECT_TRUE(file.has(key)) << key;
+  write_file(path, "no archive");
+  write_latents_cache(path, {64, 64}, made_latents({64, 64}, 3));
+  EXPECT_EQ(read_latents_cache(path, {{64, 64}}).latents[0][0][0].item<float>(), 3);
+}
+
+TEST(LatentsCache, AMisreadWebpIsFound) {
+  const test::TempFolder folder;
+  EXPECT_EQ(latents_cache_path(folder / "a.webp", {640, 480}).filename(), "a_0640x0480_sd3.npz");
+  write_file(folder / "a_0639x0479_sd3.npz", "x");
+  EXPECT_EQ(latents_cache_path(folder / "a.webp", {640, 480}).filename(), "a_0639x0479_sd3.npz");
+  EXPECT_EQ(latents_cache_path(folder / "a.png", {12345, 9}).filename(), "a_12345x0009_sd3.npz");
+}
+
+TEST(CacheIndex, RecordsOfSeveralWritersAreMergedAndComeBack) {
+  const test::TempFolder folder;
+  CacheIndex first(folder.path()), second(folder.path());
+  first.add("a.npz", "8x8", "01", {{"vae", "x"}});
+  second.add("b.npz", "text", "02", {{"caption", "y"}});
+  first.flush();
+  second.flush();
+  const CacheIndex all(folder.path());
+  ASSERT_NE(all.find("a.npz", "8x8", "01"), nullptr);
+  ASSERT_NE(all.find("b.npz", "text", "02"), nullptr);
+  EXPECT_EQ(all.find("b.npz", "text", "03"), nullptr) << "a file that another program replaced has no record";
+  EXPECT_EQ(all.find("b.npz", "text", "02")->at("caption"), "y");
+}
+
+TEST(FormatCacheIndex, AnUnreadableRecordIsStartedAnew) {
+  for (const char* text :
+       {"", "{", "[]", "{\"format\":1}", "{\"format\":1,\"caches\":{\"a\":{\"b\":{\"contents\":1}}}}"}) {
+    const test::TempFolder folder;
+    write_file(folder / "loraptor_cache.json", text);
+    CacheIndex index(folder.path());
+    EXPECT_EQ(index.find("a", "b", "1"), nullptr);
+    index.add("a", "b", "1", {});
+    index.flush();
+    EXPECT_NE(CacheIndex(folder.path()).find("a", "b", "1"), nullptr);
+  }
+}
+
+TEST(CacheIndex, AnImageIsKnownByItsBytesNotByItsTime) {
+  const test::TempFolder folder;
+  write_file(folder / "a.png", "abc");
+  const CacheFacts facts = image_facts(folder / "a.png");
+  EXPECT_TRUE(is_same_image(facts, folder / "a.png"));
+  fs::last_write_time(folder / "a.png", fs::file_time_type::clock::now() - std::chrono::hours(1));
+  EXPECT_TRUE(is_same_image(facts, folder / "a.png"));
+  write_file(folder / "a.png", "abd");
+  EXPECT_FALSE(is_same_image(facts, folder / "a.png"));
+  write_file(folder / "a.png", "abcd");
+  EXPECT_FALSE(is_same_image(facts, folder / "a.png"));
+}
+
+TEST(FaultCacheClaim, AClaimEndsWithItsProcessAndItsRemainsAreRemoved) {
+  const test::TempFolder folder;
+  const fs::path cache = folder / "a_sd3_te.npz";
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto claim = claim_cache(cache, false);
+    std::ofstream(cache.string() + ".tmp-1") << "half";
+    char told = claim ? 'y' : 'n';
+    if (::write(ready[1], &told, 1) != 1) ::_exit(1);
+    ::pause();
+  }
+  char told = 0;
+  ASSERT_EQ(::read(ready[0], &told, 1), 1);
+  EXPECT_EQ(told, 'y');
+  EXPECT_FALSE(claim_cache(cache, false).has_value());
+  remove_abandoned_caches(folder.path());
+  EXPECT_TRUE(fs::exists(cache.string() + ".tmp-1")) << "it is being written";
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  remove_abandoned_caches(folder.path());
+  EXPECT_FALSE(fs::exists(cache.string() + ".tmp-1"));
+  EXPECT_TRUE(claim_cache(cache, false).has_value());
+}
+
+/// One image with its two caches, and their record.
+class StaleCaches : public testing::Test {
+ protected:
+  StaleCaches() {
+    fs::copy_file(test::golden_folder() / "data/images/rgb.png", folder_ / "rgb.png");
+    write_file(folder_ / "rgb.txt", "a caption");
+    const Dataset dataset = scan();
+    const ImageEntry& image = dataset.images().front();
+    CacheIndexes indexes;
+    const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
+    CacheFacts facts = image_facts(image.path);
+    facts.merge(latents_facts(dataset, image));
+    indexes.of(latents).add(latents.filename(), latents_part(image.geometry.bucket),
+                            write_latents_cache(latents, image.geometry.bucket, made_latents(image.geometry.bucket, 1)),
+                            facts);
+    const fs::path text = text_cache_path(image.path);
+    const TextRequest request{};
+    indexes.of(text).add(text.filename(), kTextPart,
+                         write_text_cache(text, request, read_text_cache(golden("rgb_sd3_te.npz"), request)),
+                         text_facts(image));
+    indexes.flush();
+  }
+  Dataset scan() const {
+    DataConfig flags;
+    write_file(folder_ / "data.toml", fmt::format("[[datasets]]\nresolution = 64\n[[datasets.subsets]]\n"
+                                                  "image_dir = '{}'\ncaption_extension = '.txt'\n{}\n",
+                                                  folder_.path().string(), extra_));
+    flags.dataset_config = (folder_ / "data.toml").string();
+    return Dataset::build(flags, 1);
+  }
+  test::TempFolder folder_;
+  std::string extra_;
+};
+
+TEST_F(StaleCaches, NothingIsStaleAtFirst) { EXPECT_TRUE(stale_caches(scan()).empty()); }
+
+TEST_F(StaleCaches, AnEditedCaptionIsNamed) {
+  write_file(folder_ / "rgb.txt", "another caption");
+  const auto stale = stale_caches(scan());
+  ASSERT_EQ(stale.size(), 1u);
+  EXPECT_EQ(stale[0].path.filename(), "rgb_sd3_te.npz");
+  EXPECT_NE(stale[0].why.find("caption"), std::string::npos) << stale[0].why;
+}
+
+TEST_F(StaleCaches, AnEditedImageIsNamed) {
+  std::ofstream(folder_ / "rgb.png", std::ios::app) << "x";
+  const auto stale = stale_caches(scan());
+  ASSERT_EQ(stale.size(), 1u);
+  EXPECT_EQ(stale[0].path.filename(), "rgb_0100x0075_sd3.npz");
+}
+
+TEST_F(StaleCaches, AnotherInterpolationIsNamed) {
+  extra_ = "resize_interpolation = 'area'";
+  const auto stale = stale_caches(scan());
+  ASSERT_EQ(stale.size(), 1u);
+  EXPECT_NE(stale[0].why.find("interpolation"), std::string::npos) << stale[0].why;
+}
+
+TEST_F(StaleCaches, WithoutARecordCachesAreTrusted) {
+  fs::remove(folder_ / "loraptor_cache.json");
+  write_file(folder_ / "rgb.txt", "another caption");
+  EXPECT_TRUE(stale_caches(scan()).empty());
+}
+
+}  // namespace
+}  // namespace loraptor::data

@@ -1,0 +1,142 @@
+"""Caches on disk as a user meets them: filled, found again, stale, killed half-way, filled by two at once, and numpy's."""
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import numpy
+
+from support import PROGRAM, ROOT, make_checkpoint, read_log, run
+
+IMAGES = ROOT / "tests/golden/trajectories/trajectory_1/images"
+
+
+def folder_of_images(work, name, copies=1):
+    folder = work / name
+    folder.mkdir()
+    for source in sorted(IMAGES.iterdir()):
+        if source.suffix == ".npz":
+            continue
+        for number in range(copies):
+            stem = source.stem if number == 0 else f"{source.stem}_{number}"
+            shutil.copy(source, folder / (stem + source.suffix))
+    (work / f"{name}.toml").write_text(f"""
+[general]
+caption_extension = ".txt"
+enable_bucket = true
+min_bucket_reso = 64
+max_bucket_reso = 256
+bucket_reso_steps = 32
+[[datasets]]
+resolution = 128
+batch_size = 2
+  [[datasets.subsets]]
+  image_dir = "{folder}"
+""")
+    return folder, ["--dataset_config", work / f"{name}.toml"]
+
+
+def caches(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".npz"}
+
+
+class Caches(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.work = pathlib.Path(self.scratch.name)
+        self.model = make_checkpoint(self.work / "model")
+
+    def tearDown(self):
+        self.scratch.cleanup()
+
+    def train(self, data, log, *extra):
+        return run(self.model + data + ["--network_module", "networks.lora_sd3", "--network_train_unet_only",
+                                        "--learning_rate", "0.005", "--max_train_steps", "4", "--seed", "5",
+                                        "--output_dir", self.work / "out", "--output_name", "r",
+                                        "--log_json", self.work / log, *extra])
+
+    def test_training_uses_what_the_command_made_and_loads_no_encoder(self):
+        folder, data = folder_of_images(self.work, "a")
+        text = run(["cache", *self.model, *data])
+        self.assertIn("0 cached on disk", text)
+        before = caches(folder)
+        images = [p for p in folder.iterdir() if p.suffix not in (".txt", ".npz", ".json", ".lock") and p.name[0] != "."]
+        self.assertEqual(len(before), 2 * len(images))
+        to_disk = ["--cache_latents_to_disk", "--cache_text_encoder_outputs_to_disk"]
+        text = self.train(data, "disk.jsonl", *to_disk)
+        self.assertIn("the VAE was not loaded", text)
+        self.assertIn("no text encoder was loaded", text)
+        self.assertEqual(before, caches(folder))
+        self.assertNotIn("no record", text)
+        # The files are all that is needed: encoder files need not be there any more.
+        text = self.train(data, "skip.jsonl", *to_disk, "--skip_cache_check")
+        self.assertEqual([line["loss"] for line in read_log(self.work / "disk.jsonl")],
+                         [line["loss"] for line in read_log(self.work / "skip.jsonl")])
+        arrays = numpy.load(next(folder.glob("*_sd3_te.npz")))
+        self.assertEqual(set(arrays.files), {"lg_out", "lg_pooled", "t5_out", "clip_l_attn_mask", "clip_g_attn_mask",
+                                             "t5_attn_mask", "apply_lg_attn_mask", "apply_t5_attn_mask"})
+
+    def test_files_without_a_record_are_used_and_stale_ones_are_named_and_made_again(self):
+        folder, data = folder_of_images(self.work, "a")
+        run(["cache", *self.model, *data])
+        first = caches(folder)
+        (folder / "loraptor_cache.json").unlink()
+        text = run(["cache", *self.model, *data])
+        self.assertIn("have no record of what they were made from", text)
+        self.assertEqual(first, caches(folder))
+        shutil.rmtree(folder)
+        folder, data = folder_of_images(self.work, "a")
+        run(["cache", *self.model, *data])
+        captions = sorted(folder.glob("*.txt"))
+        captions[0].write_text("something else")
+        text = run(["cache", *self.model, *data])
+        name = captions[0].stem + "_sd3_te.npz"
+        self.assertIn(name, text)
+        changed = [key for key, value in caches(folder).items() if value != first[key]]
+        self.assertEqual(changed, [name])
+        damaged = folder / name
+        damaged.write_bytes(damaged.read_bytes()[:1000])
+        self.assertIn(name, run(["cache", *self.model, *data]))
+        numpy.load(damaged)["t5_out"]
+
+    def test_killed_it_leaves_no_half_file_and_the_next_run_finishes(self):
+        whole, whole_data = folder_of_images(self.work, "whole", copies=6)
+        run(["cache", *self.model, *whole_data])
+        want = caches(whole)
+        folder, data = folder_of_images(self.work, "killed", copies=6)
+        process = subprocess.Popen([str(PROGRAM), "cache", *map(str, self.model + data)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        deadline = time.time() + 60
+        while len(caches(folder)) < 5 and time.time() < deadline and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        left = caches(folder)
+        self.assertGreater(len(left), 0)
+        self.assertLess(len(left), len(want))
+        for name, value in left.items():
+            self.assertEqual(value, want[name], name)
+        run(["cache", *self.model, *data])
+        self.assertEqual(caches(folder), want)
+        self.assertEqual([p.name for p in folder.iterdir() if ".tmp-" in p.name], [])
+
+    def test_two_at_once_give_the_same_folder_as_one(self):
+        alone, alone_data = folder_of_images(self.work, "alone", copies=4)
+        run(["cache", *self.model, *alone_data])
+        folder, data = folder_of_images(self.work, "both", copies=4)
+        command = [str(PROGRAM), "cache", *map(str, self.model + data)]
+        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+        self.assertEqual([process.wait() for process in both], [0, 0])
+        self.assertEqual(caches(folder), caches(alone))
+        records = [json.loads((path / "loraptor_cache.json").read_text())["caches"] for path in (alone, folder)]
+        self.assertEqual(set(records[0]), set(records[1]))
+        self.assertEqual(set(records[0]), set(caches(alone)))
+        self.assertIn("0 to be made", run(["cache", *self.model, *data]))
+
+
+if __name__ == "__main__":
+    unittest.main()
