@@ -15,12 +15,12 @@ import time
 
 import numpy as np
 
-WIDTH, DEPTH, RANK = 1536, 24, 32
+WIDTH, DEPTH, RANK = 1536, 12, 32
 PREFIX = "model.diffusion_model."
 
 
 def layers():
-    """(path, out, in) of the layers of a block list in the shape of SD3 Medium."""
+    """(path, out, in) of the layers of a block list as wide as SD3 Medium."""
     for i in range(DEPTH):
         for side in ("context_block", "x_block"):
             path = f"joint_blocks.{i}.{side}."
@@ -102,10 +102,10 @@ def main():
         merge = [program, "merge", "--sd3_checkpoint", base, "--models", lora, "--save_to", tuned]
         commands = {
             "merge": (merge, base),
-            "extract": ([program, "extract", "--model_org", base, "--model_tuned", tuned, "--dim", RANK, "--save_to",
-                         work / "extracted.safetensors"], base),
             "resize": ([program, "resize", "--model", lora, "--new_rank", "8", "--save_to", work / "small.safetensors"], lora),
             "convert": ([program, "convert", lora, work / "diffusers.safetensors"], lora),
+            "extract": ([program, "extract", "--model_org", base, "--model_tuned", tuned, "--dim", RANK, "--save_to",
+                         work / "extracted.safetensors"], base),
         }
         if wanted == "extract":
             measure(merge)

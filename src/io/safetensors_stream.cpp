@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <future>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -51,14 +52,20 @@ void write_planned_safetensors(const std::filesystem::path& path, const std::vec
   AtomicFile file(path);
   file.write(layout.header);
   uint64_t done = 0;
+  std::future<void> writing;  // the tensor before goes to the disk while the next one is made
+  const auto wait = [&] {
+    if (writing.valid()) writing.get();
+  };
   for (const size_t index : layout.order) {
     const PlannedTensor& plan = tensors[index];
     const at::Tensor values = plan.make().to(at::kCPU).contiguous();
     LORAPTOR_ASSERT(values.scalar_type() == plan.dtype && values.sizes() == at::IntArrayRef(plan.shape));
-    if (values.nbytes() > 0) file.write(values.const_data_ptr(), values.nbytes());
+    wait();
     done += values.nbytes();
+    writing = std::async(std::launch::async, [&file, values] { file.write(values.const_data_ptr(), values.nbytes()); });
     if (progress) progress(done, layout.data_bytes);
   }
+  wait();
   file.commit();
 }
 

@@ -42,7 +42,7 @@ struct PlannedTensor {
 /// Called after each tensor with the bytes written so far and those of all tensors.
 using WriteProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-/// Writes a file like write_safetensors, one tensor in memory at a time.
+/// Writes a file like write_safetensors, with two tensors in memory at a time: one is written while the next is made.
 /// Throws FileError, and whatever a `make` throws; then the old file, if there was one, is still there.
 void write_planned_safetensors(const std::filesystem::path& path, const std::vector<PlannedTensor>& tensors,
                                const Metadata& metadata, const WriteProgress& progress = {});

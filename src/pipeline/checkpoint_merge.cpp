@@ -66,23 +66,21 @@ class Merger {
     }
   }
 
-  /// The rows of the correction that fall on a piece, [rows,columns] in the precision of the merge.
-  at::Tensor correction(const TargetPiece& piece, int64_t rows) const {
-    at::Tensor sum;
+  /// The weight with all corrections added, in the precision of the merge.
+  at::Tensor merged(const std::string& name) const {
+    const TargetPiece& piece = pieces_.at(name);
+    const auto value = tensors_.value(name).to(job_.precision);
+    const int64_t rows = value.size(0);
+    auto matrix = value.view({rows, -1});
     for (const auto& lora : loras_) {
       const auto found = lora.file.modules.find(piece.module);
       if (found == lora.file.modules.end()) continue;
       const LoraPair& pair = found->second;
-      const auto up = pair.up.flatten(1).narrow(0, piece.first_row, rows).to(job_.precision);
-      auto part = up.mm(pair.down.flatten(1).to(job_.precision)).mul_(lora.ratio * pair.scale());
-      sum = sum.defined() ? sum.add_(part) : part;
+      auto up = pair.up.flatten(1).narrow(0, piece.first_row, rows).to(job_.precision);
+      if (piece.swap_halves) up = at::roll(up, rows / 2, 0);
+      const auto down = pair.down.flatten(1).to(job_.precision);
+      matrix.addmm_(up, down, /*beta=*/1, /*alpha=*/lora.ratio * pair.scale());
     }
-    return piece.swap_halves ? at::roll(sum, rows / 2, 0) : sum;
-  }
-
-  at::Tensor merged(const std::string& name) const {
-    auto value = tensors_.value(name).to(job_.precision);
-    value.view({value.size(0), -1}).add_(correction(pieces_.at(name), value.size(0)));
     return value;
   }
 

@@ -1,4 +1,4 @@
-// LoRAs written into the weights of a checkpoint file, one tensor in memory at a time.
+// LoRAs written into the weights of a checkpoint file, a tensor at a time.
 #pragma once
 
 #include <filesystem>
