@@ -9,7 +9,6 @@
 #include "data/python_text.h"
 
 namespace loraptor::data {
-namespace {
 
 std::string parse_caption(const std::string& path, std::string text, bool all_lines) {
   if (text.empty()) {
@@ -29,8 +28,6 @@ std::string parse_caption(const std::string& path, std::string text, bool all_li
   }
   return join(kept, "\n");
 }
-
-}  // namespace
 
 StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules) {
   const std::string base = without_extension(image_path);

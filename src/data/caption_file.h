@@ -25,4 +25,8 @@ struct StoredCaption {
 /// Source: sd-scripts@48d368f library/train_util.py:DreamBoothDataset.read_caption.
 StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules);
 
+/// The caption in the bytes of a caption file: its first line, or with all_lines all lines that are not blank.
+/// Throws FileError naming `path` if there are no bytes or if they are not UTF-8.
+std::string parse_caption(const std::string& path, std::string text, bool all_lines);
+
 }  // namespace loraptor::data

@@ -194,6 +194,26 @@ void warn_about_dataset(const DatasetConfig& config) {
   }
 }
 
+/// Without buckets the resolution itself goes into the model, whose cells are 16 px wide: 8 of the VAE times a patch of
+/// 2. Buckets need no check, since their step is a multiple of 32.
+void require_model_sides(const DatasetsConfig& config) {
+  static constexpr int64_t kCell = 16;
+  std::vector<std::string> problems;
+  for (size_t i = 0; i < config.datasets.size(); ++i) {
+    const DatasetConfig& dataset = config.datasets[i];
+    const Size& size = dataset.resolution.value();
+    if (dataset.enable_bucket ||
+        (size.width > 0 && size.height > 0 && size.width % kCell == 0 && size.height % kCell == 0))
+      continue;
+    const auto nearest = [](int64_t side) { return std::max(kCell, (side + kCell / 2) / kCell * kCell); };
+    problems.push_back(
+        fmt::format("[datasets[{}]] resolution without enable_bucket: got {}, expected sides divisible by {}.\n"
+                    "Hint: use {}, or set enable_bucket.",
+                    i, to_string(size), kCell, to_string(Size{nearest(size.width), nearest(size.height)})));
+  }
+  if (!problems.empty()) throw UsageError(join(problems, "\n"));
+}
+
 }  // namespace
 
 std::vector<int64_t> balance_regularisation(const std::vector<int64_t>& repeats, int64_t num_train_images) {
@@ -207,7 +227,7 @@ std::vector<int64_t> balance_regularisation(const std::vector<int64_t>& repeats,
   return used;
 }
 
-std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config) {
+std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config, ScanFindings* findings) {
   std::vector<ScannedSubset> result;
   std::set<std::string> seen;
   for (const SubsetConfig& subset : config.subsets) {
@@ -220,7 +240,7 @@ std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config) {
       log::warn("subset '{}' is left out: an earlier subset of the data set has it already", source);
       continue;
     }
-    std::vector<ScannedImage> images = scan_subset(config.kind, subset);
+    std::vector<ScannedImage> images = scan_subset(config.kind, subset, findings);
     if (images.empty()) {
       if (!fs::exists(source)) continue;
       log::warn("subset '{}' has no images", source);
@@ -231,11 +251,12 @@ std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config) {
   return result;
 }
 
-ScannedDatasets scan_datasets(const DataConfig& flags) {
+ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings) {
   ScannedDatasets scanned{load_datasets_config(flags), {}};
+  require_model_sides(scanned.config);
   for (const DatasetConfig& config : scanned.config.datasets) {
     warn_about_dataset(config);
-    scanned.subsets.push_back(scan_subsets(config));
+    scanned.subsets.push_back(scan_subsets(config, findings));
   }
   return scanned;
 }

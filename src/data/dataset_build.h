@@ -14,7 +14,7 @@ struct ScannedSubset {
 
 /// Scans the subsets of a data set. Left out, with a warning: repeats below 1, a folder that does not exist, a folder
 /// or list that an earlier subset has. Those without images stay, for the statistics.
-std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config);
+std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config, ScanFindings* findings = nullptr);
 
 /// How often each regularisation image is used so that together they match the training images.
 ///   repeats          of each image, in order
@@ -29,8 +29,10 @@ struct ScannedDatasets {
   std::vector<std::vector<ScannedSubset>> subsets;
 };
 
-/// Reads the description and scans all folders and lists. Throws UsageError, FileError.
-ScannedDatasets scan_datasets(const DataConfig& flags);
+/// Reads the description and scans all folders and lists.
+///   findings   where files that cannot be read are noted; without it they end the scan
+/// Throws UsageError (also, without buckets, for a resolution that the model cannot take), FileError.
+ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings = nullptr);
 
 /// Forms the training or the validation group.
 DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,

@@ -1,10 +1,18 @@
 // Which images a folder holds, and how large they are.
 #include "data/image_listing.h"
 
+#include <dirent.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <memory>
 #include <regex>
 
+#include "base/error.h"
 #include "data/python_text.h"
 #include "io/image.h"
 
@@ -14,24 +22,50 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_image_extension(const std::string& extension) {
-  static const std::vector<std::string> known{".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl",
-                                              ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP", ".AVIF", ".JXL"};
-  return std::find(known.begin(), known.end(), extension) != known.end();
+  static const std::unordered_set<std::string> known{".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl",
+                                                     ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP", ".AVIF", ".JXL"};
+  return known.contains(extension);
 }
 
-/// Sizes in the names of the latent caches of a folder, by the stem of their image.
-std::multimap<std::string, Size> cached_sizes(const std::string& folder) {
-  static const std::regex pattern("(.*)_([0-9]{1,9})x([0-9]{1,9})_sd3\\.npz");
-  std::multimap<std::string, Size> sizes;
+bool is_folder(const dirent& entry, const std::string& folder) {
+  if (entry.d_type != DT_UNKNOWN && entry.d_type != DT_LNK) return entry.d_type == DT_DIR;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    std::smatch match;
-    if (name.ends_with("_sd3.npz") && std::regex_match(name, match, pattern)) {
-      sizes.emplace(match[1].str(), Size{std::stoll(match[2].str()), std::stoll(match[3].str())});
-    }
+  return fs::is_directory(fs::path(folder) / entry.d_name, ignored);
+}
+
+void note_cache(const std::string& name, CachedSizes& sizes) {
+  static const std::regex pattern("(.*)_([0-9]{1,9})x([0-9]{1,9})_sd3\\.npz");
+  std::smatch match;
+  if (std::regex_match(name, match, pattern)) {
+    sizes.emplace(match[1].str(), Size{std::stoll(match[2].str()), std::stoll(match[3].str())});
   }
-  return sizes;
+}
+
+}  // namespace
+
+FolderListing list_folder(const std::string& folder) {
+  const std::string path = folder.empty() ? "." : folder;
+  const std::unique_ptr<DIR, int (*)(DIR*)> opened(::opendir(path.c_str()), ::closedir);
+  if (opened == nullptr) throw FileError(path, fmt::format("folder cannot be listed: {}.", std::strerror(errno)));
+  FolderListing listing;
+  while (const dirent* entry = ::readdir(opened.get())) {
+    std::string name = entry->d_name;
+    if (name.starts_with('.') || is_folder(*entry, path)) continue;
+    if (is_image_extension(extension_of(name))) {
+      listing.images.push_back(std::move(name));
+      continue;
+    }
+    if (name.ends_with("_sd3.npz")) note_cache(name, listing.cached_sizes);
+    listing.others.insert(std::move(name));
+  }
+  std::sort(listing.images.begin(), listing.images.end());
+  return listing;
+}
+
+std::vector<std::string> list_images(const std::string& folder) {
+  std::vector<std::string> paths;
+  for (const std::string& name : list_folder(folder).images) paths.push_back((fs::path(folder) / name).string());
+  return paths;
 }
 
 Size header_size(const std::string& path) {
@@ -39,35 +73,26 @@ Size header_size(const std::string& path) {
   return {width, height};
 }
 
-}  // namespace
-
-std::vector<std::string> list_images(const std::string& folder) {
-  std::vector<std::string> paths;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with('.') || !is_image_extension(extension_of(name)) || entry.is_directory()) continue;
-    paths.push_back((fs::path(folder) / name).string());
-  }
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
-Size SizeFinder::size_of(const std::string& image_path) {
-  const std::string folder = fs::path(image_path).parent_path().string();
-  auto known = folders_.find(folder);
-  if (known == folders_.end()) known = folders_.emplace(folder, cached_sizes(folder)).first;
-  const auto [begin, end] = known->second.equal_range(without_extension(base_name(image_path)));
-  if (begin == end) return header_size(image_path);
+Size FolderListing::size_with_caches(const std::string& image_path, const Size& header) const {
+  if (cached_sizes.empty()) return header;
+  const auto [begin, end] = cached_sizes.equal_range(without_extension(base_name(image_path)));
+  if (begin == end) return header;
   const bool is_webp = lower(extension_of(image_path)) == ".webp";
   if (std::next(begin) == end && !is_webp) return begin->second;
   // Several caches: the one of the present image counts. The reference reports some WebP files one pixel too small and
   // names their caches so.
-  const Size header = header_size(image_path);
   const bool fits = std::any_of(begin, end, [&](const auto& cache) {
     const Size& size = cache.second;
     return size == header || (is_webp && size == Size{header.width - 1, header.height - 1});
   });
   return fits ? header : begin->second;
+}
+
+Size SizeFinder::size_of(const std::string& image_path) {
+  const std::string folder = fs::path(image_path).parent_path().string();
+  auto known = folders_.find(folder);
+  if (known == folders_.end()) known = folders_.emplace(folder, list_folder(folder)).first;
+  return known->second.size_with_caches(image_path, header_size(image_path));
 }
 
 }  // namespace loraptor::data

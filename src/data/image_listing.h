@@ -3,16 +3,39 @@
 
 #include <map>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "data/bucket.h"
 
 namespace loraptor::data {
 
-/// Paths of the images directly in `folder`, sorted: folder joined with the name. Extensions .png .jpg .jpeg .webp
-/// .bmp .avif .jxl, all lower or all upper case; names that begin with a dot are left out. Source: sd-scripts@48d368f
-/// library/train_util.py:glob_images.
+/// Sizes in the names of latent caches (<stem>_<width>x<height>_sd3.npz), by the stem of their image.
+using CachedSizes = std::multimap<std::string, Size>;
+
+/// The files directly in a folder, listed once.
+struct FolderListing {
+  std::vector<std::string> images;         // names of images, sorted
+  std::unordered_set<std::string> others;  // names of all other files
+  CachedSizes cached_sizes;
+
+  bool has(const std::string& name) const { return others.contains(name); }
+
+  /// The size of an image as the reference's caches see it.
+  ///   header   what the file itself says
+  Size size_with_caches(const std::string& image_path, const Size& header) const;
+};
+
+/// Lists a folder; an empty path is the working folder. Images are files with extension .png .jpg .jpeg .webp .bmp
+/// .avif .jxl, all lower or all upper case; names that begin with a dot are left out. Throws FileError if it cannot be
+/// listed. Source: sd-scripts@48d368f library/train_util.py:glob_images.
+FolderListing list_folder(const std::string& folder);
+
+/// Paths of the images directly in `folder`, sorted: folder joined with the name.
 std::vector<std::string> list_images(const std::string& folder);
+
+/// Width and height from the file's header. Throws FileError.
+Size header_size(const std::string& path);
 
 /// Finds the size of images as the reference's caches see it: from the name of an existing latent cache
 /// (<stem>_<width>x<height>_sd3.npz beside the image), else from the file's header. Lists each folder once.
@@ -22,7 +45,7 @@ class SizeFinder {
   Size size_of(const std::string& image_path);
 
  private:
-  std::map<std::string, std::multimap<std::string, Size>> folders_;  // folder -> stem -> sizes of its caches
+  std::map<std::string, FolderListing> folders_;
 };
 
 }  // namespace loraptor::data

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "data/caption_file.h"
+#include "data/folder_scan.h"
 #include "data/image_listing.h"
 #include "data/metadata_file.h"
 #include "data/python_text.h"
@@ -29,15 +30,38 @@ std::string first_names(const std::vector<std::string>& names) {
   return names.size() > kNamesShown ? fmt::format("{} and {} more", text, names.size() - kNamesShown) : text;
 }
 
-std::vector<ScannedImage> read_folder(const SubsetConfig& subset) {
+struct Unreadable {
+  std::string path;
+  FileError error;
+};
+
+/// Files that cannot be read are gathered, or the first one ends the scan.
+void report_unreadable(const std::vector<Unreadable>& unreadable, ScanFindings* findings) {
+  if (findings == nullptr && !unreadable.empty()) {
+    for (size_t i = 1; i < std::min(unreadable.size(), kNamesShown); ++i) log::error("{}", unreadable[i].error.what());
+    if (unreadable.size() > 1) log::error("{} files cannot be read", unreadable.size());
+    throw unreadable.front().error;
+  }
+  for (const Unreadable& file : unreadable) findings->unreadable.push_back({file.path, file.error.what()});
+}
+
+std::vector<ScannedImage> read_folder(const SubsetConfig& subset, ScanFindings* findings) {
   const CaptionFileRules rules{subset.caption_file_extension(), subset.caption.enable_wildcard, subset.class_tokens};
-  SizeFinder sizes;
   std::vector<ScannedImage> images;
   std::vector<std::string> without_caption;
-  for (const std::string& path : list_images(subset.image_dir)) {
-    const StoredCaption caption = read_caption(path, rules);
-    if (!caption.found) without_caption.push_back(path);
-    images.push_back({path, path, caption.text, caption.text, sizes.size_of(path), std::nullopt});
+  std::vector<Unreadable> unreadable;
+  for (FolderImage& image : scan_image_folder(subset.image_dir, rules)) {
+    if (image.problem) {
+      unreadable.push_back({image.path, *image.problem});
+      continue;
+    }
+    if (!image.caption.found) without_caption.push_back(image.path);
+    std::string& text = image.caption.text;
+    images.push_back({image.path, std::move(image.path), text, std::move(text), image.size, std::nullopt});
+  }
+  report_unreadable(unreadable, findings);
+  if (findings != nullptr && !subset.class_tokens) {
+    findings->without_caption.insert(findings->without_caption.end(), without_caption.begin(), without_caption.end());
   }
   if (!without_caption.empty()) {
     log::warn("{} of {} images in '{}' have no caption file ({}); {}: {}", without_caption.size(), images.size(),
@@ -88,22 +112,23 @@ void write_info_cache(const fs::path& path, const std::vector<ScannedImage>& ima
   write_file(path, root.dump(2));
 }
 
-std::vector<ScannedImage> scan_folder(const SubsetConfig& subset) {
+std::vector<ScannedImage> scan_folder(const SubsetConfig& subset, ScanFindings* findings) {
   if (!fs::is_directory(subset.image_dir)) {
     log::warn("image_dir '{}' is not a folder; the subset is left out", subset.image_dir);
     return {};
   }
   const fs::path cache = fs::path(subset.image_dir) / "metadata_cache.json";
   if (subset.cache_info && fs::exists(cache)) return read_info_cache(cache);
-  std::vector<ScannedImage> images = read_folder(subset);
+  std::vector<ScannedImage> images = read_folder(subset, findings);
   if (subset.cache_info && !images.empty()) write_info_cache(cache, images);
   return images;
 }
 
-std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset) {
+std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset, ScanFindings* findings) {
   const MetadataRules rules{subset.caption.caption_separator, subset.caption.enable_wildcard};
   SizeFinder sizes;
   std::vector<ScannedImage> images;
+  std::vector<Unreadable> unreadable;
   for (const MetadataEntry& entry : read_metadata_file(subset.metadata_file, rules)) {
     const fs::path key(entry.key);
     if (key.is_relative() && subset.image_dir.empty()) {
@@ -111,9 +136,15 @@ std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset) {
                                    subset.metadata_file, entry.key));
     }
     const std::string path = key.is_absolute() ? entry.key : (fs::path(subset.image_dir) / key).string();
-    images.push_back(
-        {entry.key, path, entry.caption, entry.tags, entry.size ? *entry.size : sizes.size_of(path), std::nullopt});
+    try {
+      const Size size = entry.size ? *entry.size : sizes.size_of(path);
+      images.push_back({entry.key, path, entry.caption, entry.tags, size, std::nullopt});
+    } catch (const FileError& error) {
+      unreadable.push_back({path, error});
+    }
+    if (findings != nullptr && entry.caption.empty()) findings->without_caption.push_back(path);
   }
+  report_unreadable(unreadable, findings);
   return images;
 }
 
@@ -145,9 +176,9 @@ void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images) {
 
 }  // namespace
 
-std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset) {
-  if (kind == DatasetKind::metadata) return scan_metadata(subset);
-  std::vector<ScannedImage> images = scan_folder(subset);
+std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset, ScanFindings* findings) {
+  if (kind == DatasetKind::metadata) return scan_metadata(subset, findings);
+  std::vector<ScannedImage> images = scan_folder(subset, findings);
   if (kind == DatasetKind::masked && !images.empty()) add_masks(subset, images);
   return images;
 }

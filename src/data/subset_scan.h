@@ -18,11 +18,23 @@ struct ScannedImage {
   std::optional<std::string> mask_path;
 };
 
+/// What is wrong with single files.
+struct FileFinding {
+  std::string path;
+  std::string text;
+};
+
+struct ScanFindings {
+  std::vector<FileFinding> unreadable;       // images whose header, or caption file, cannot be read; they are left out
+  std::vector<std::string> without_caption;  // images without caption file and class tokens
+};
+
 /// Scans a subset: a folder (with or without metadata_cache.json), a metadata file, or a folder with mask images.
 /// An empty result means that there is nothing to train on; the reason was logged.
+///   findings   where files that cannot be read are noted; without it they end the scan
 /// Writes metadata_cache.json where cache_info asks for it and there is none.
 /// Throws FileError (unreadable images, captions, lists), UsageError (relative keys without image_dir; images without
 /// mask, masks without image).
-std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset);
+std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset, ScanFindings* findings = nullptr);
 
 }  // namespace loraptor::data
