@@ -71,11 +71,7 @@ int run_resize(const Words& words) {
   const auto save_to = required(args.save_to, "--save_to", "the file to write");
   const auto resize = resize_options(args);
   const auto dtype = tensor::dtype_from_precision(args.precision.value_or("float"), "--save_precision");
-  const auto file = network::read_lora_file(path);
-  if (!file.unknown_keys.empty()) {
-    log::warn("[{}] {} tensors are no part of a LoRA pair, left out (first: {}).", path, file.unknown_keys.size(),
-              file.unknown_keys.front());
-  }
+  const auto file = network::read_plain_lora(path);
   int64_t old_rank = 0;
   double sum = 0, squares = 0;
   const auto report = [&](const network::ResizedModule& module) {

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/python_format.h"
+#include "network/factor_file.h"
 #include "network/key_names.h"
 #include "tensor/rng.h"
 
@@ -55,6 +56,20 @@ std::string common_text(const std::set<T>& values) {
 
 }  // namespace
 
+LoraFile read_plain_lora(const std::filesystem::path& path) {
+  if (is_beyond_lora(path)) {
+    throw FileError(path,
+                    "LoHa, LoKr or DoRA modules: got some, expected plain LoRA pairs.\nHint: --base_weights of "
+                    "training takes such files.");
+  }
+  auto file = read_lora_file(path);
+  if (!file.unknown_keys.empty()) {
+    log::warn("[{}] {} tensors are no part of a LoRA pair, left out (first: {}).", path.string(),
+              file.unknown_keys.size(), file.unknown_keys.front());
+  }
+  return file;
+}
+
 std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths,
                                               const std::vector<double>& ratios) {
   if (paths.empty()) throw UsageError("[--models] got nothing, expected one LoRA file or several.");
@@ -64,11 +79,7 @@ std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& pa
   }
   std::vector<WeightedLora> loras;
   for (size_t i = 0; i < paths.size(); ++i) {
-    loras.push_back({read_lora_file(paths[i]), ratios.empty() ? 1 : ratios[i]});
-    if (const auto& unknown = loras.back().file.unknown_keys; !unknown.empty()) {
-      log::warn("[{}] {} tensors are no part of a LoRA pair, left out (first: {}).", paths[i], unknown.size(),
-                unknown.front());
-    }
+    loras.push_back({read_plain_lora(paths[i]), ratios.empty() ? 1 : ratios[i]});
   }
   return loras;
 }

@@ -14,8 +14,12 @@ struct WeightedLora {
   double ratio = 1;
 };
 
+/// Reads a file of plain LoRA pairs; warns about tensors that are no part of one. Throws FileError as read_lora_file
+/// does, and for LoHa, LoKr and DoRA, whose factors can be neither joined nor cut like pairs.
+LoraFile read_plain_lora(const std::filesystem::path& path);
+
 /// Reads the files that `--models` and `--ratios` name. No ratios: 1 each.
-/// Throws UsageError if their numbers differ or there is no file, FileError as read_lora_file does.
+/// Throws UsageError if their numbers differ or there is no file, FileError as read_plain_lora does.
 std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths, const std::vector<double>& ratios);
 
 /// Modules whose products are the sums of ratio * product over all files: lora_down stacked, lora_up side by side.

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "network/lora_concat.h"
 #include "network/lora_resize.h"
+#include "support/temp_folder.h"
 
 namespace loraptor::network {
 namespace {
@@ -152,6 +153,16 @@ TEST_F(LoraConcat, other_shapes_and_other_numbers_of_ratios_are_refused) {
   EXPECT_THROW(concat_loras({a_, b_}), FileError);
   EXPECT_THROW(read_weighted_loras({}, {}), UsageError);
   EXPECT_THROW(read_weighted_loras({"a", "b"}, {1.0}), UsageError);
+}
+
+TEST_F(LoraConcat, files_that_are_no_plain_pairs_are_refused) {
+  const test::TempFolder folder;
+  auto tensors = lora_tensors({{"lora_unet_joint_blocks_0_x_block_attn_qkv", random_pair(2, 8, 24, 2)}}, at::kFloat);
+  io::write_safetensors(folder / "lora", tensors);
+  EXPECT_EQ(read_plain_lora(folder / "lora").modules.size(), 1u);
+  tensors.emplace_back("lora_unet_joint_blocks_0_x_block_attn_qkv.dora_scale", at::ones({24, 1}));
+  io::write_safetensors(folder / "dora", tensors);
+  EXPECT_THROW(read_plain_lora(folder / "dora"), FileError);
 }
 
 TEST_F(LoraConcat, the_metadata_tell_sizes_and_origin) {
