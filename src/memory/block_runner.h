@@ -32,10 +32,18 @@ class PlainRunner : public BlockRunner {
   std::vector<at::Tensor> run(const BlockCall& call) override { return call.forward(call.inputs); }
 };
 
+/// Where a recomputing runner keeps the inputs of the blocks.
+enum class KeepInputs { on_device, in_host_memory };
+
 /// Keeps only the block's inputs and computes the block once more in the backward pass. Bit-equal to PlainRunner.
+/// On the CPU both places are the same.
 class CheckpointRunner : public BlockRunner {
  public:
+  explicit CheckpointRunner(KeepInputs place = KeepInputs::on_device) : place_(place) {}
   std::vector<at::Tensor> run(const BlockCall& call) override;
+
+ private:
+  KeepInputs place_;
 };
 
 }  // namespace loraptor::memory

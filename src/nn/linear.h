@@ -39,6 +39,9 @@ class Linear {
   /// {C,kh,kw} if the layer stands for a convolution over non-overlapping patches, else empty.
   const std::vector<int64_t>& kernel_shape() const { return kernel_shape_; }
 
+  /// Keeps the weight as float8 from now on; the bias stays as it is.
+  void store_as_fp8() { weight_ = fp8_weight(weight_->read(), weight_->compute_dtype()); }
+
   WeightStorage& weight() { return *weight_; }
   const WeightStorage& weight() const { return *weight_; }
 

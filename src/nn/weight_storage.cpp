@@ -24,32 +24,54 @@ class PlainWeight : public WeightStorage {
   at::Tensor weight_;
 };
 
+/// Rows of a weight in the dtype they are stored in, each times its scale where there is one.
+struct StoredRows {
+  at::Tensor weight;  // [out,in]
+  at::Tensor scale;   // float32 [out,1], or undefined
+
+  at::Tensor converted(at::ScalarType compute) const {
+    const auto wide = weight.to(compute);
+    return scale.defined() ? wide.mul(scale.to(compute)) : wide;
+  }
+};
+
 // Calls use(first row, converted rows) for parts of the weight that fit into a core's share of the cache: converting a
-// whole layer at once would cost two more trips to main memory than the 16-bit weight saves.
+// whole layer at once would cost two more trips to main memory than the narrow weight saves.
 template <class Use>
-void for_converted_rows(const at::Tensor& weight, at::ScalarType compute, const Use& use) {
+void for_converted_rows(const StoredRows& rows, at::ScalarType compute, const Use& use) {
   constexpr int64_t kPartElements = 1 << 20;
-  const int64_t rows = weight.size(0), step = std::clamp<int64_t>(kPartElements / weight.size(1), 1, rows);
+  const auto& weight = rows.weight;
+  const int64_t count = weight.size(0), step = std::clamp<int64_t>(kPartElements / weight.size(1), 1, count);
   const auto part = at::empty({step, weight.size(1)}, weight.options().dtype(compute));
-  for (int64_t row = 0; row < rows; row += step) {
-    const int64_t count = std::min(step, rows - row);
-    auto converted = part.narrow(0, 0, count);
-    converted.copy_(weight.narrow(0, row, count));
+  for (int64_t row = 0; row < count; row += step) {
+    const int64_t height = std::min(step, count - row);
+    auto converted = part.narrow(0, 0, height);
+    converted.copy_(weight.narrow(0, row, height));
+    if (rows.scale.defined()) converted.mul_(rows.scale.narrow(0, row, height));
     use(row, converted);
   }
 }
 
+/// E4M3 with one scale a row, which makes the row's largest value the largest that E4M3 has.
+StoredRows to_fp8(const at::Tensor& weight) {
+  constexpr double kLargest = 448;
+  const auto wide = weight.to(at::kFloat);
+  const auto largest = wide.abs().amax({1}, /*keepdim=*/true);
+  const auto scale = at::where(largest > 0, largest / kLargest, at::ones_like(largest));
+  return {(wide / scale).to(at::kFloat8_e4m3fn), scale};
+}
+
 class ConvertedWeight : public WeightStorage {
  public:
-  ConvertedWeight(at::Tensor weight, at::ScalarType compute) : weight_(std::move(weight)), compute_(compute) {}
-  at::Tensor read() const override { return weight_.to(compute_); }
+  ConvertedWeight(StoredRows rows, at::ScalarType compute) : rows_(std::move(rows)), compute_(compute) {}
+  at::Tensor read() const override { return rows_.converted(compute_); }
   std::function<at::Tensor()> reader() const override {
-    return [weight = weight_, compute = compute_] { return weight.to(compute); };
+    return [rows = rows_, compute = compute_] { return rows.converted(compute); };
   }
 
   at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const override {
-    auto y = at::empty({x.size(0), weight_.size(0)}, x.options());
-    for_converted_rows(weight_, compute_, [&](int64_t row, const at::Tensor& part) {
+    auto y = at::empty({x.size(0), rows_.weight.size(0)}, x.options());
+    for_converted_rows(rows_, compute_, [&](int64_t row, const at::Tensor& part) {
       auto columns = y.narrow(1, row, part.size(0));
       if (bias.defined()) {
         at::addmm_out(columns, bias.narrow(0, row, part.size(0)), x, part.t());
@@ -61,9 +83,9 @@ class ConvertedWeight : public WeightStorage {
   }
 
   std::function<at::Tensor(const at::Tensor&)> input_gradient() const override {
-    return [weight = weight_, compute = compute_](const at::Tensor& g) {
-      auto sum = at::empty({g.size(0), weight.size(1)}, g.options());
-      for_converted_rows(weight, compute, [&](int64_t row, const at::Tensor& part) {
+    return [rows = rows_, compute = compute_](const at::Tensor& g) {
+      auto sum = at::empty({g.size(0), rows.weight.size(1)}, g.options());
+      for_converted_rows(rows, compute, [&](int64_t row, const at::Tensor& part) {
         const auto columns = g.narrow(1, row, part.size(0));
         row == 0 ? at::mm_out(sum, columns, part) : sum.addmm_(columns, part);
       });
@@ -71,14 +93,20 @@ class ConvertedWeight : public WeightStorage {
     };
   }
 
-  void add(const at::Tensor& delta) override { weight_ = sum_of(weight_, delta); }
-  at::ScalarType storage_dtype() const override { return weight_.scalar_type(); }
+  void add(const at::Tensor& delta) override {
+    if (rows_.scale.defined()) {
+      rows_ = to_fp8(rows_.converted(at::kFloat) + delta.to(device(), at::kFloat));
+    } else {
+      rows_.weight = sum_of(rows_.weight, delta);
+    }
+  }
+  at::ScalarType storage_dtype() const override { return rows_.weight.scalar_type(); }
   at::ScalarType compute_dtype() const override { return compute_; }
-  at::IntArrayRef sizes() const override { return weight_.sizes(); }
-  at::Device device() const override { return weight_.device(); }
+  at::IntArrayRef sizes() const override { return rows_.weight.sizes(); }
+  at::Device device() const override { return rows_.weight.device(); }
 
  private:
-  at::Tensor weight_;
+  StoredRows rows_;
   at::ScalarType compute_;
 };
 
@@ -97,7 +125,12 @@ std::unique_ptr<WeightStorage> plain_weight(at::Tensor weight) {
 }
 
 std::unique_ptr<WeightStorage> converted_weight(at::Tensor weight, at::ScalarType compute) {
-  return std::make_unique<ConvertedWeight>(std::move(weight), compute);
+  return std::make_unique<ConvertedWeight>(StoredRows{std::move(weight), {}}, compute);
+}
+
+std::unique_ptr<WeightStorage> fp8_weight(const at::Tensor& weight, at::ScalarType compute) {
+  const at::NoGradGuard no_grad;
+  return std::make_unique<ConvertedWeight>(to_fp8(weight), compute);
 }
 
 at::ScalarType fast_compute_dtype(const at::Tensor& weight) {

@@ -47,6 +47,11 @@ std::unique_ptr<WeightStorage> plain_weight(at::Tensor weight);
 /// A weight that is converted, a part at a time, whenever it is used.
 std::unique_ptr<WeightStorage> converted_weight(at::Tensor weight, at::ScalarType compute);
 
+/// A weight stored as float8 E4M3 with a float32 scale for each output row: half the memory of 16 bit, three bits of
+/// mantissa. Converted and scaled back, a part at a time, whenever it is used.
+///   weight   [out,in] in any float dtype
+std::unique_ptr<WeightStorage> fp8_weight(const at::Tensor& weight, at::ScalarType compute);
+
 /// The dtype in which products with such a weight are computed on its device: its own, but float32 for 16-bit weights
 /// on a CPU that cannot multiply that type in hardware, where it would be many times slower and less exact.
 at::ScalarType fast_compute_dtype(const at::Tensor& weight);

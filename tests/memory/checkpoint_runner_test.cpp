@@ -70,6 +70,15 @@ TEST(CheckpointRunner, equals_the_plain_runner_with_inputs_that_need_gradients) 
               train_once(checkpointing, blocks, streams, streams, true));
 }
 
+TEST(CheckpointRunner, inputs_kept_in_host_memory_change_nothing) {
+  const auto blocks = make_blocks();
+  const std::vector<at::Tensor> streams{at::randn({5, 16}).requires_grad_(), at::randn({7, 16}).requires_grad_()};
+  PlainRunner plain;
+  CheckpointRunner offloading(KeepInputs::in_host_memory);
+  expect_same(train_once(plain, blocks, streams, streams, true),
+              train_once(offloading, blocks, streams, streams, true));
+}
+
 TEST(CheckpointRunner, an_output_that_nobody_uses_is_no_obstacle) {
   const auto blocks = make_blocks();
   const std::vector<at::Tensor> streams{at::randn({5, 16}), at::randn({7, 16})};
