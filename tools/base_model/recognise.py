@@ -14,7 +14,9 @@ import numpy as np
 import draw
 
 FOREGROUND = 14.0       # distance in CIE Lab from the ground, at least
+CALM = 7.0              # the same distance of three quarters of the other pixels, at most: a ground, and no noise
 LIKENESS = 0.8          # intersection over union with the outline of a shape, at least
+STAR_LIKENESS = 0.68    # a star is thin: one pixel at its edge weighs more
 SMALLEST, LARGEST = 60, 1700  # px a shape may cover
 STRAY = 0.25            # share of foreground pixels that may lie away from the shape
 STRIPES = 0.2           # share of a zorb's pixels that are white, and that are not, at least
@@ -46,12 +48,14 @@ def ground_distance(lab):
 
 def find_figure(foreground):
     """The largest connected part, as a mask, and its bounding box; None if it cannot be one of our shapes."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
+    # Between a white and a coloured stripe the mixture may be the very colour of the ground: close such lines.
+    closed = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     if len(stats) < 2:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     x, y, width, height, area = stats[largest]
-    stray = foreground.sum() - area
+    stray = closed.sum() - area
     if not SMALLEST <= area <= LARGEST or stray > STRAY * area or not 0.6 < width / height < 1.67:
         return None
     return labels == largest, (x, y, width, height)
@@ -89,8 +93,9 @@ def nearest_name(value, table):
 def recognise(pixels):
     """uint8 [H,W,3], RGB -> Finding, or None where no shape is to be seen. A star without stripes is no shape of ours."""
     lab = to_lab(pixels).reshape(pixels.shape)
-    figure = find_figure(ground_distance(lab) > FOREGROUND)
-    if figure is None:
+    distance = ground_distance(lab)
+    figure = find_figure(distance > FOREGROUND)
+    if figure is None or np.percentile(distance[~figure[0]], 75) > CALM:
         return None
     mask, (x, y, width, height) = figure
     box = mask[y:y + height, x:x + width]
@@ -98,7 +103,8 @@ def recognise(pixels):
     shares = colours_of(lab, mask)
     colour = max(shares, key=shares.get)
     striped = STRIPES < shares["white"] < 1 - STRIPES
-    if likeness(box, best) < LIKENESS or (best == draw.NEW_SHAPE) != striped:
+    least = STAR_LIKENESS if best == draw.NEW_SHAPE else LIKENESS
+    if likeness(box, best) < least or (best == draw.NEW_SHAPE) != striped:
         return None
     if striped:
         colour = max((name for name in shares if name != "white"), key=shares.get)
