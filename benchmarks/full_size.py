@@ -26,6 +26,10 @@ def main():
         print(f"checkpoint written in {time.time() - start:.0f} s")
     photos = work / "photos"
     subprocess.run([sys.executable, str(ROOT / "tools/demo_photos.py"), str(photos)], check=True)
+    keep = sorted(path.stem for path in photos.glob("*.txt"))[:2]  # one for each step; T5-XXL is slow on small CPUs
+    for path in photos.iterdir():
+        if path.stem not in keep:
+            path.unlink()
     (work / "dataset.toml").write_text(f"""
 [general]
 caption_extension = ".txt"

@@ -12,7 +12,7 @@
 namespace loraptor::cli {
 
 int run_cache(const Words& words) {
-  const ParsedWords parsed = parse_words(words);
+  ParsedWords parsed = parse_words(words);
   if (parsed.wants_help) {
     fmt::print(
         "loraptor cache takes the options of training and writes the caches that the run would use.\n"
@@ -20,6 +20,8 @@ int run_cache(const Words& words) {
         help_text());
     return 0;
   }
+  // Training asks for a place of its LoRA; here nothing is written there.
+  parsed.options.try_emplace("output_dir", Given{std::string("."), "loraptor cache"});
   BuiltConfig built = build_config(parsed.options);
   auto& cache = built.config.cache;
   if (!cache.cache_latents_to_disk && !cache.cache_text_encoder_outputs_to_disk) {

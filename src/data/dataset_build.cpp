@@ -194,27 +194,24 @@ void warn_about_dataset(const DatasetConfig& config) {
   }
 }
 
-/// Without buckets the resolution itself goes into the model, whose cells are 16 px wide: 8 of the VAE times a patch of
-/// 2. Buckets need no check, since their step is a multiple of 32.
-void require_model_sides(const DatasetsConfig& config) {
+}  // namespace
+
+std::vector<std::string> sides_not_trainable(const DatasetsConfig& config) {
   static constexpr int64_t kCell = 16;
   std::vector<std::string> problems;
   for (size_t i = 0; i < config.datasets.size(); ++i) {
     const DatasetConfig& dataset = config.datasets[i];
     const Size& size = dataset.resolution.value();
-    if (dataset.enable_bucket ||
-        (size.width > 0 && size.height > 0 && size.width % kCell == 0 && size.height % kCell == 0))
-      continue;
+    const bool fits = size.width > 0 && size.height > 0 && size.width % kCell == 0 && size.height % kCell == 0;
+    if (dataset.enable_bucket || fits) continue;
     const auto nearest = [](int64_t side) { return std::max(kCell, (side + kCell / 2) / kCell * kCell); };
     problems.push_back(
         fmt::format("[datasets[{}]] resolution without enable_bucket: got {}, expected sides divisible by {}.\n"
                     "Hint: use {}, or set enable_bucket.",
                     i, to_string(size), kCell, to_string(Size{nearest(size.width), nearest(size.height)})));
   }
-  if (!problems.empty()) throw UsageError(join(problems, "\n"));
+  return problems;
 }
-
-}  // namespace
 
 std::vector<int64_t> balance_regularisation(const std::vector<int64_t>& repeats, int64_t num_train_images) {
   std::vector<int64_t> used;
@@ -253,7 +250,6 @@ std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config, ScanFinding
 
 ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings) {
   ScannedDatasets scanned{load_datasets_config(flags), {}};
-  require_model_sides(scanned.config);
   for (const DatasetConfig& config : scanned.config.datasets) {
     warn_about_dataset(config);
     scanned.subsets.push_back(scan_subsets(config, findings));

@@ -29,6 +29,10 @@ struct ScannedDatasets {
   std::vector<std::vector<ScannedSubset>> subsets;
 };
 
+/// What keeps a model from taking the images; empty: nothing. Without buckets the resolution itself goes into the
+/// model, whose cells are 16 px wide: 8 of the VAE times a patch of 2. Steps of buckets are multiples of 32.
+std::vector<std::string> sides_not_trainable(const DatasetsConfig& config);
+
 /// Reads the description and scans all folders and lists.
 ///   findings   where files that cannot be read are noted; without it they end the scan
 /// Throws UsageError (also, without buckets, for a resolution that the model cannot take), FileError.

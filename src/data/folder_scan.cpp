@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
+#include <mutex>
 #include <thread>
 
 #include "base/atomic_file.h"
@@ -50,14 +52,16 @@ class FolderScan {
   FolderScan(const FolderScan&) = delete;
   FolderScan& operator=(const FolderScan&) = delete;
 
-  std::vector<FolderImage> run() {
+  std::vector<FolderImage> run(size_t index_from) {
     const size_t turns = (found_.size() + kImagesPerTurn - 1) / kImagesPerTurn;
     const size_t workers = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, std::max<size_t>(1, turns));
     std::vector<std::thread> threads;
     for (size_t i = 1; i < workers; ++i) threads.emplace_back([this] { work(); });
     work();
     for (std::thread& thread : threads) thread.join();
-    if (is_changed_ || known_.size() != found_.size()) write_folder_index(folder_, next_known_);
+    if (failure_) std::rethrow_exception(failure_);
+    const bool is_new = is_changed_ || known_.size() != found_.size();
+    if (is_new && (found_.size() >= index_from || !known_.empty())) write_folder_index(folder_, next_known_);
     return std::move(found_);
   }
 
@@ -65,7 +69,13 @@ class FolderScan {
   void work() {
     for (size_t begin; (begin = next_.fetch_add(kImagesPerTurn)) < found_.size();) {
       const size_t end = std::min(found_.size(), begin + kImagesPerTurn);
-      for (size_t i = begin; i < end; ++i) scan(i);
+      try {
+        for (size_t i = begin; i < end; ++i) scan(i);
+      } catch (...) {  // must not leave a thread
+        const std::lock_guard lock(failure_mutex_);
+        failure_ = std::current_exception();
+        return;
+      }
     }
   }
 
@@ -139,12 +149,15 @@ class FolderScan {
   int descriptor_ = -1;
   std::atomic<size_t> next_ = 0;
   std::atomic<bool> is_changed_ = false;
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;
 };
 
 }  // namespace
 
-std::vector<FolderImage> scan_image_folder(const std::string& folder, const CaptionFileRules& rules) {
-  return FolderScan(folder, rules).run();
+std::vector<FolderImage> scan_image_folder(const std::string& folder, const CaptionFileRules& rules,
+                                           size_t index_from) {
+  return FolderScan(folder, rules).run(index_from);
 }
 
 }  // namespace loraptor::data

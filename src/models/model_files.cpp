@@ -58,13 +58,14 @@ ModelFiles ModelFiles::open(const ModelConfig& config) {
   }
   const bool map = !config.disable_mmap_load_safetensors;
   ModelFiles files;
+  files.memory_map_ = map;
   files.main_ = open_file(flag_of(Part::mmdit), *config.pretrained_model_name_or_path, map);
   const std::pair<Part, const std::optional<std::string>*> given[] = {{Part::vae, &config.vae},
                                                                       {Part::clip_l, &config.clip_l},
                                                                       {Part::clip_g, &config.clip_g},
                                                                       {Part::t5xxl, &config.t5xxl}};
   for (const auto& [part, path] : given) {
-    if (*path && !(*path)->empty()) files.own_[part] = open_file(flag_of(part), **path, map);
+    if (*path && !(*path)->empty()) files.own_[part] = {**path, open_file(flag_of(part), **path, map)};
   }
   return files;
 }
@@ -72,11 +73,11 @@ ModelFiles ModelFiles::open(const ModelConfig& config) {
 ModelFiles::Source ModelFiles::find(Part part) const {
   const auto own = own_.find(part);
   if (own != own_.end()) {
-    auto names = find_part(part, own->second->names(), false);
-    if (names) return {own->second, std::move(*names)};
-    throw FileError(own->second->path(),
-                    fmt::format("this file ({}) does not hold {}: got {} other tensors.{}", flag_of(part),
-                                description(part), own->second->names().size(), other_parts(*own->second, part)));
+    const auto file = opened(part, own->second);
+    auto names = find_part(part, file->names(), false);
+    if (names) return {file, std::move(*names)};
+    throw FileError(file->path(), fmt::format("this file ({}) does not hold {}: got {} other tensors.{}", flag_of(part),
+                                              description(part), file->names().size(), other_parts(*file, part)));
   }
   auto names = find_part(part, main_->names(), true);
   if (names) return {main_, std::move(*names)};
@@ -91,7 +92,7 @@ ModelFiles::Source ModelFiles::find(Part part) const {
 
 bool ModelFiles::has(Part part) const {
   const auto own = own_.find(part);
-  return own != own_.end() ? find_part(part, own->second->names(), false).has_value()
+  return own != own_.end() ? find_part(part, opened(part, own->second)->names(), false).has_value()
                            : find_part(part, main_->names(), true).has_value();
 }
 
@@ -100,6 +101,15 @@ PartReader ModelFiles::part(Part part, LoadOptions options) const {
   return PartReader(std::move(source.file), part_name(part), std::move(source.names), options);
 }
 
-const fs::path& ModelFiles::path(Part part) const { return find(part).file->path(); }
+fs::path ModelFiles::path(Part part) const { return find(part).file->path(); }
+
+void ModelFiles::close(Part part) {
+  const auto own = own_.find(part);
+  if (own != own_.end()) own->second.file.reset();
+}
+
+std::shared_ptr<const io::SafetensorsFile> ModelFiles::opened(Part part, const Own& own) const {
+  return own.file ? own.file : open_file(flag_of(part), own.path.string(), memory_map_);
+}
 
 }  // namespace loraptor::models

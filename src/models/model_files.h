@@ -27,17 +27,27 @@ class ModelFiles {
   PartReader part(Part part, LoadOptions options) const;
 
   /// The file that `part` reads from; throws like it.
-  const std::filesystem::path& path(Part part) const;
+  std::filesystem::path path(Part part) const;
+
+  /// Lets go of the file given for this part alone, so that its memory is free once no model reads from it any more.
+  /// Asking for the part later opens it again.
+  void close(Part part);
 
  private:
   struct Source {
     std::shared_ptr<const io::SafetensorsFile> file;
     TensorNames names;
   };
+  struct Own {
+    std::filesystem::path path;
+    std::shared_ptr<const io::SafetensorsFile> file;  // null: closed
+  };
   Source find(Part part) const;
+  std::shared_ptr<const io::SafetensorsFile> opened(Part part, const Own& own) const;
 
+  bool memory_map_ = true;
   std::shared_ptr<const io::SafetensorsFile> main_;
-  std::map<Part, std::shared_ptr<const io::SafetensorsFile>> own_;  // explicitly given
+  std::map<Part, Own> own_;  // explicitly given
 };
 
 }  // namespace loraptor::models

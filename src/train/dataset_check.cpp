@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "data/dataset_build.h"
 #include "data/dataset_toml.h"
 
 namespace loraptor::train {
@@ -33,7 +34,7 @@ void check_dataset(const TrainConfig& config, const data::Dataset& dataset) {
     with_images.subsets.clear();
     for (const auto& subset : part.subsets) with_images.subsets.push_back(subset.config);
   }
-  std::vector<std::string> problems;
+  std::vector<std::string> problems = data::sides_not_trainable(used);
   const auto add = [&](const std::vector<std::string>& more, const char* flag) {
     for (const auto& text : more) problems.push_back(fmt::format("{}\nHint: leave them out, or {}.", text, flag));
   };

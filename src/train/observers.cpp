@@ -81,6 +81,12 @@ class HtmlObserver : public TrainObserver {
 
 }  // namespace
 
+RunDescription describe_run(const TrainConfig& config, std::string subtitle) {
+  report::SummarySection given{.title = "Settings", .rows = {}};
+  for (const auto& setting : config.given) given.rows.push_back({setting.name, setting.value, setting.origin});
+  return {.subtitle = std::move(subtitle), .settings = {std::move(given)}};
+}
+
 std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan, const RunDescription& run) {
   auto observers = std::make_unique<Observers>();
   observers->add(std::make_unique<ConsoleObserver>(plan));

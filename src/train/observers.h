@@ -19,6 +19,9 @@ struct RunDescription {
   std::vector<report::SummarySection> settings;
 };
 
+/// The subtitle and the settings as they were given, each with its origin.
+RunDescription describe_run(const TrainConfig& config, std::string subtitle);
+
 /// Those that `config` asks for; the progress line always.
 std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan, const RunDescription& run);
 

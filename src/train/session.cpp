@@ -64,7 +64,6 @@ class Session {
   std::shared_future<io::Metadata> start_metadata();
   InputSources input_sources();
   InputSources validation_sources();
-  RunDescription describe() const;
   void train();
 
   bool wants_samples() const;
@@ -326,16 +325,6 @@ std::shared_future<io::Metadata> Session::start_metadata() {
   return std::async(std::launch::async, [this, facts] { return training_metadata(config_, plan_, facts); }).share();
 }
 
-RunDescription Session::describe() const {
-  RunDescription run;
-  run.subtitle = fmt::format("SD3 {}, {} images, {} steps, seed {}", mmdit_->variant().type_name(),
-                             data_->training.images().size(), plan_.max_steps, seed_);
-  report::SummarySection given{.title = "Settings", .rows = {}};
-  for (const auto& setting : config_.given) given.rows.push_back({setting.name, setting.value, setting.origin});
-  run.settings.push_back(given);
-  return run;
-}
-
 void Session::train() {
   EncodedInputs inputs(config_.model, data_->training, input_sources());
   const tensor::CounterRng rng(seed_);
@@ -362,7 +351,9 @@ void Session::train() {
   const Validation validation(data_->validation, validation_inputs, validation_step, config_.loop.max_validation_steps);
   const auto samples = make_samples();
   const CheckpointWriter checkpoints(config_, precision_, mmdit_->variant().type_name(), start_metadata());
-  auto observers = make_observers(config_, plan_, describe());
+  const auto subtitle = fmt::format("SD3 {}, {} images, {} steps, seed {}", mmdit_->variant().type_name(),
+                                    data_->training.images().size(), plan_.max_steps, seed_);
+  auto observers = make_observers(config_, plan_, describe_run(config_, subtitle));
   Trainer(TrainerParts{.config = config_,
                        .plan = plan_,
                        .dataset = data_->training,

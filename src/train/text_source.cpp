@@ -43,7 +43,7 @@ bool trains_t5(const TrainConfig& config) {
   return trains_text(config) && std::find(args.begin(), args.end(), "train_t5xxl=True") != args.end();
 }
 
-TextSource::TextSource(const TrainConfig& config, const Precision& precision, const models::ModelFiles& files,
+TextSource::TextSource(const TrainConfig& config, const Precision& precision, models::ModelFiles& files,
                        at::Device device, std::function<void()> on_loaded)
     : config_(config),
       precision_(precision),
@@ -125,8 +125,11 @@ void TextSource::cache(const data::DatasetGroups& data, const std::vector<std::s
   log::info("{} captions ready after {:.1f} s{}", cache_->size(), watch.seconds(),
             encoding_.has_t5() ? "" : "; no text encoder was loaded");
   encoding_.release_t5();
+  files_.close(models::Part::t5xxl);  // its memory is free before the diffusion transformer comes
   if (!trains_text(config_)) {
     encoding_.release_clip();
+    files_.close(models::Part::clip_l);
+    files_.close(models::Part::clip_g);
   } else if (!encoding_.has_clip()) {
     load_clip();
     on_loaded_();

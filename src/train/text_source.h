@@ -22,7 +22,7 @@ class TextSource {
  public:
   /// Finds the tokenizers; loads no encoder yet.
   ///   on_loaded   called whenever encoders were loaded, before they are used: adds base weights to them
-  TextSource(const TrainConfig& config, const Precision& precision, const models::ModelFiles& files, at::Device device,
+  TextSource(const TrainConfig& config, const Precision& precision, models::ModelFiles& files, at::Device device,
              std::function<void()> on_loaded);
 
   /// Loads those of the three encoders that are not loaded.
@@ -53,7 +53,7 @@ class TextSource {
 
   const TrainConfig& config_;
   const Precision precision_;
-  const models::ModelFiles& files_;
+  models::ModelFiles& files_;
   at::Device device_;
   std::function<void()> on_loaded_;
   pipeline::TextEncoding encoding_;

@@ -43,14 +43,19 @@ StoredLatents made_latents(const Size& bucket, double value) {
 
 TEST(GoldenLatentsCache, FilesAreJudgedAsTheReferenceDoesOrMoreStrictly) {
   int accepted = 0, refused = 0;
-  for (const auto& check : test::read_golden_json(golden("expected.json"))["checks"]) {
+  const auto expected = test::read_golden_json(golden("expected.json"));
+  for (const auto& check : expected["checks"]) {
     const std::string name = check["file"];
     if (!check.contains("flip_aug")) continue;
     const LatentsRequest request{size_of(check["bucket"]), check["flip_aug"], check["alpha_mask"]};
     const auto finding = check_latents_cache(golden(name), request);
     const bool is_bad = name.starts_with("bad_");
-    if (!is_bad) EXPECT_EQ(finding.state == CacheState::usable, check["valid"] == true) << check;
-    if (check["valid"] == false) EXPECT_NE(finding.state, CacheState::usable) << check;
+    if (!is_bad) {
+      EXPECT_EQ(finding.state == CacheState::usable, check["valid"] == true) << check;
+    }
+    if (check["valid"] == false) {
+      EXPECT_NE(finding.state, CacheState::usable) << check;
+    }
     if (check["valid"].is_string()) {
       EXPECT_EQ(finding.state, CacheState::unusable) << check;
       EXPECT_NE(finding.why.find(name), std::string::npos) << finding.why;
@@ -63,7 +68,8 @@ TEST(GoldenLatentsCache, FilesAreJudgedAsTheReferenceDoesOrMoreStrictly) {
 
 TEST(GoldenLatentsCache, LoadedArraysHaveTheRecordedShapesAndBadOnesAreNeverUsed) {
   int loaded = 0;
-  for (const auto& check : test::read_golden_json(golden("expected.json"))["checks"]) {
+  const auto expected = test::read_golden_json(golden("expected.json"));
+  for (const auto& check : expected["checks"]) {
     const std::string name = check["file"];
     if (!check.contains("load") || !check.contains("bucket")) continue;
     LatentsRequest request{size_of(check["bucket"]), false, false};
@@ -79,7 +85,9 @@ TEST(GoldenLatentsCache, LoadedArraysHaveTheRecordedShapesAndBadOnesAreNeverUsed
     EXPECT_EQ(got.latents.scalar_type(), at::kFloat);
     EXPECT_EQ(got.original, size_of(want["original_size"]));
     for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(got.crop_ltrb[i], want["crop_ltrb"][i].get<double>(), 1e-9);
-    if (request.mask) EXPECT_EQ(got.mask->sizes().vec(), want["alpha_mask"].get<std::vector<int64_t>>());
+    if (request.mask) {
+      EXPECT_EQ(got.mask->sizes().vec(), want["alpha_mask"].get<std::vector<int64_t>>());
+    }
     EXPECT_EQ(got.flipped.defined(), request.flipped);
     ++loaded;
   }
@@ -89,7 +97,8 @@ TEST(GoldenLatentsCache, LoadedArraysHaveTheRecordedShapesAndBadOnesAreNeverUsed
 TEST(GoldenTextCache, FilesAreJudgedAsTheReferenceDoesOrMoreStrictly) {
   const TextRequest widths{.lg_width = 320, .t5_width = 384};
   int accepted = 0;
-  for (const auto& check : test::read_golden_json(golden("expected.json"))["checks"]) {
+  const auto expected = test::read_golden_json(golden("expected.json"));
+  for (const auto& check : expected["checks"]) {
     const std::string name = check["file"];
     if (name.find("_sd3_te.npz") == std::string::npos) continue;
     TextRequest request = widths;
@@ -142,7 +151,8 @@ TEST(GoldenLatentsCache, WrittenFilesHaveTheNamesDtypesAndShapesOfTheReference) 
 
 TEST(GoldenTextCache, WrittenFilesAreThoseOfTheReference) {
   const test::TempFolder folder;
-  for (const auto& item : test::read_golden_json(golden("expected.json"))["text"]) {
+  const auto expected = test::read_golden_json(golden("expected.json"));
+  for (const auto& item : expected["text"]) {
     const std::string name = item["npz"];
     const TextRequest request{.apply_lg_mask = item["apply_lg_attn_mask"], .apply_t5_mask = item["apply_t5_attn_mask"]};
     StoredText text = read_text_cache(golden(name), request);

@@ -1,6 +1,9 @@
 // Which file each model is read from, in which dtype, and what is said when it is not there.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "base/error.h"
 #include "models/clip_text.h"
 #include "models/model_parts.h"
@@ -53,6 +56,25 @@ TEST(Checkpoint, plain_reads_give_the_same_as_memory_maps) {
   auto config = test::golden_config(kModel);
   config.disable_mmap_load_safetensors = true;
   expect_equal_parts(ModelFiles::open(config).part(Part::clip_l, {}), test::golden_part(kModel, Part::clip_l));
+}
+
+/// Whether some mapping of this process belongs to the file.
+bool is_mapped(const std::filesystem::path& path) {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.ends_with(path.string())) return true;
+  }
+  return false;
+}
+
+TEST(Checkpoint, a_closed_file_is_no_longer_mapped_and_opens_again) {
+  auto files = ModelFiles::open(test::golden_config(kModel));
+  const auto path = files.path(Part::clip_l);
+  EXPECT_TRUE(is_mapped(path));
+  files.close(Part::clip_l);
+  EXPECT_FALSE(is_mapped(path));
+  EXPECT_TRUE(files.has(Part::clip_l));
+  expect_equal_parts(files.part(Part::clip_l, {}), test::golden_part(kModel, Part::clip_l));
 }
 
 TEST(Checkpoint, half_precision_files_are_widened) {
