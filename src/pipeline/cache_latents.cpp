@@ -119,6 +119,7 @@ void Job::find_todo() {
 
 /// Decodes ahead in threads, encodes here, writes in threads.
 void Job::encode_all(const std::vector<int64_t>& numbers, bool wait) {
+  if (wait) writer_.finish();  // finished jobs still hold their claims, which others may wait for
   const size_t ahead = std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 8);
   std::deque<Group> decoding;
   for (size_t at = 0; at < numbers.size() || !decoding.empty();) {

@@ -80,6 +80,7 @@ void Job::find_todo(TextCache& cache) {
 }
 
 void Job::encode_all(const Images& images, bool wait) {
+  if (wait) writer_.finish();  // finished jobs still hold their claims, which others may wait for
   const size_t limit = wait ? 1 : static_cast<size_t>(job_.batch_size);
   for (size_t at = 0; at < images.size();) {
     Images batch;
