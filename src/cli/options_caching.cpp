@@ -17,7 +17,8 @@ std::vector<Option> caching_options() {
                  "Encode each image once before training and keep the latents in memory."),
           option("--cache_latents_to_disk", FIELD(cache.cache_latents_to_disk),
                  "Keep them in <stem>_<width>x<height>_sd3.npz beside the images."),
-          option("--vae_batch_size", FIELD(cache.vae_batch_size), "Images encoded by the VAE at a time."),
+          option("--vae_batch_size", FIELD(cache.vae_batch_size),
+                 "Images encoded by the VAE at a time while caching; in training each is encoded once, alone."),
           option("--skip_cache_check", FIELD(cache.skip_cache_check), "Trust cache files without opening them."),
       });
 }

@@ -11,10 +11,13 @@
 #include "data/cache_check.h"
 #include "data/cache_claim.h"
 #include "support/golden.h"
+#include "support/refusal.h"
 #include "support/temp_folder.h"
 
 namespace loraptor::data {
 namespace {
+
+using test::refusal;
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -22,16 +25,6 @@ using nlohmann::json;
 fs::path golden(const std::string& name) { return test::golden_folder() / "data/npz" / name; }
 
 Size size_of(const json& pair) { return {pair[0].get<int64_t>(), pair[1].get<int64_t>()}; }
-
-template <class Action>
-std::string refusal(Action action) {
-  try {
-    action();
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "";
-}
 
 StoredLatents made_latents(const Size& bucket, double value) {
   StoredLatents stored;

@@ -10,9 +10,7 @@ import unittest
 
 import numpy
 
-from support import PROGRAM, ROOT, make_checkpoint, read_log, run
-
-IMAGES = ROOT / "tests/golden/trajectories/trajectory_1/images"
+from support import IMAGES, PROGRAM, make_checkpoint, photo_dataset, read_log, run
 
 
 def folder_of_images(work, name, copies=1):
@@ -24,19 +22,7 @@ def folder_of_images(work, name, copies=1):
         for number in range(copies):
             stem = source.stem if number == 0 else f"{source.stem}_{number}"
             shutil.copy(source, folder / (stem + source.suffix))
-    (work / f"{name}.toml").write_text(f"""
-[general]
-caption_extension = ".txt"
-enable_bucket = true
-min_bucket_reso = 64
-max_bucket_reso = 256
-bucket_reso_steps = 32
-[[datasets]]
-resolution = 128
-batch_size = 2
-  [[datasets.subsets]]
-  image_dir = "{folder}"
-""")
+    photo_dataset(work / f"{name}.toml", images=folder)
     return folder, ["--dataset_config", work / f"{name}.toml"]
 
 
@@ -130,7 +116,9 @@ class Caches(unittest.TestCase):
         folder, data = folder_of_images(self.work, "both", copies=4)
         command = [str(PROGRAM), "cache", *map(str, self.model + data)]
         both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
-        self.assertEqual([process.wait() for process in both], [0, 0])
+        for process in both:
+            self.addCleanup(process.kill)  # if one waits for the other for ever
+        self.assertEqual([process.wait(timeout=120) for process in both], [0, 0])
         self.assertEqual(caches(folder), caches(alone))
         records = [json.loads((path / "loraptor_cache.json").read_text())["caches"] for path in (alone, folder)]
         self.assertEqual(set(records[0]), set(records[1]))

@@ -21,9 +21,11 @@ def make_checkpoint(folder, model="tiny_sd35m"):
         word for name in ("clip_l", "clip_g", "t5xxl") for word in (f"--{name}", str(folder / f"{name}.safetensors"))]
 
 
-def photo_dataset(path, batch_size=2, repeats=1, extra=""):
-    """A data set file over the photographs of a recorded run (three buckets)."""
-    images = ROOT / "tests/golden/trajectories/trajectory_1/images"
+IMAGES = ROOT / "tests/golden/trajectories/trajectory_1/images"
+
+
+def photo_dataset(path, batch_size=2, repeats=1, extra="", images=IMAGES):
+    """A data set file over a folder of images; by default the photographs of a recorded run (three buckets)."""
     path.write_text(f"""
 [general]
 caption_extension = ".txt"
@@ -45,7 +47,7 @@ batch_size = {batch_size}
 def run(words, expect=0, cwd=None, env=None):
     """Runs the program; returns its output (both streams). Fails if it ends otherwise than expected."""
     result = subprocess.run([str(PROGRAM), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            cwd=cwd, env=env)
+                            cwd=cwd, env=env, timeout=600)
     assert result.returncode == expect, f"status {result.returncode}, expected {expect}:\n{result.stdout}"
     return result.stdout
 

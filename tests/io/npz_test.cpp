@@ -9,10 +9,13 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "support/golden.h"
+#include "support/refusal.h"
 #include "support/temp_folder.h"
 
 namespace loraptor::io {
 namespace {
+
+using test::refusal;
 
 std::filesystem::path golden(const std::string& name) { return test::golden_folder() / "data/npz" / name; }
 
@@ -29,17 +32,6 @@ NamedTensors samples() {
   tensors.emplace_back("one", at::tensor({1.5, 2.5}));
   tensors.emplace_back("strided", at::arange(6, at::kFloat).reshape({2, 3}).t());
   return tensors;
-}
-
-/// What the error says; "" if nothing was wrong.
-template <class Action>
-std::string refusal(Action action) {
-  try {
-    action();
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 std::string read_all(const std::filesystem::path& path) {
