@@ -30,6 +30,11 @@ class Linear {
 
   void attach(std::shared_ptr<const LinearAdapter> adapter) { adapter_ = std::move(adapter); }
   void detach() { adapter_ = nullptr; }
+  /// Attaches another adapter (null: none) and returns the one before.
+  std::shared_ptr<const LinearAdapter> exchange(std::shared_ptr<const LinearAdapter> adapter) {
+    adapter_.swap(adapter);
+    return adapter;
+  }
   const LinearAdapter* adapter() const { return adapter_.get(); }
 
   int64_t in_features() const { return weight_->sizes()[1]; }

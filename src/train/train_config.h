@@ -28,9 +28,14 @@ struct LoopConfig {
   std::optional<int64_t> initial_step;             // step to start at; wins over the epoch and a resumed state
   bool skip_until_initial_step = false;            // really skip that many batches
   std::optional<std::string> resume;               // folder of a saved state
+  bool auto_resume = false;                        // go on with what an earlier run left in the output folder
+  double recovery_minutes = 10;                    // time between recovery states, with auto_resume
+  std::string on_nan = "stop";                     // stop | rollback: what follows a loss that is lost
+  double ema_decay = 0;                            // share an average of the weights keeps a step; 0: no average
   std::optional<int64_t> validate_every_n_steps;   // also validate at multiples of this step
   std::optional<int64_t> validate_every_n_epochs;  // validate after every n-th epoch; unset: every epoch
   std::optional<int64_t> max_validation_steps;     // upper limit of validation batches
+  bool validation_fixed_noise = false;             // a second validation with draws that are the same in all runs
   std::optional<std::string> replay_draws;         // file with the run's random draws (a diagnostic)
   std::optional<int64_t> cpu_threads;              // threads of the tensor library; unset: its own choice
   std::string device = "auto";                     // auto | cpu | cuda
