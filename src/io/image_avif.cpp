@@ -10,7 +10,7 @@
 namespace loraptor::io {
 namespace {
 
-using Decoder = std::unique_ptr<avifDecoder, void (*)(avifDecoder*)>;
+using AvifDecoder = std::unique_ptr<avifDecoder, void (*)(avifDecoder*)>;
 
 void require_ok(const EncodedImage& file, avifResult result) {
   if (result == AVIF_RESULT_OK) return;
@@ -18,8 +18,8 @@ void require_ok(const EncodedImage& file, avifResult result) {
 }
 
 /// A decoder that has read the header.
-Decoder open(const EncodedImage& file) {
-  Decoder decoder(avifDecoderCreate(), avifDecoderDestroy);
+AvifDecoder open_avif(const EncodedImage& file) {
+  AvifDecoder decoder(avifDecoderCreate(), avifDecoderDestroy);
   LORAPTOR_ASSERT(decoder != nullptr);
   // Files of old encoders lack properties that the standard demands; Pillow reads them too.
   decoder->strictFlags = AVIF_STRICT_ENABLED & ~(AVIF_STRICT_CLAP_VALID | AVIF_STRICT_PIXI_REQUIRED);
@@ -39,12 +39,12 @@ bool is_avif(const EncodedImage& file) {
 }
 
 ImageSize avif_size(const EncodedImage& file) {
-  const Decoder decoder = open(file);
+  const AvifDecoder decoder = open_avif(file);
   return {decoder->image->width, decoder->image->height};
 }
 
 Image decode_avif(const EncodedImage& file, AlphaMode alpha) {
-  const Decoder decoder = open(file);
+  const AvifDecoder decoder = open_avif(file);
   require_ok(file, avifDecoderNextImage(decoder.get()));
   // Always with alpha: asked for RGB alone, libavif puts the picture on black.
   Image image = make_image(decoder->image->width, decoder->image->height, 4);

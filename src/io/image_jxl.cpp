@@ -10,10 +10,10 @@
 namespace loraptor::io {
 namespace {
 
-using Decoder = std::unique_ptr<JxlDecoder, void (*)(JxlDecoder*)>;
+using JxlDecoderPtr = std::unique_ptr<JxlDecoder, void (*)(JxlDecoder*)>;
 
-Decoder open(const EncodedImage& file, int events) {
-  Decoder decoder(JxlDecoderCreate(nullptr), JxlDecoderDestroy);
+JxlDecoderPtr open_jxl(const EncodedImage& file, int events) {
+  JxlDecoderPtr decoder(JxlDecoderCreate(nullptr), JxlDecoderDestroy);
   LORAPTOR_ASSERT(decoder != nullptr);
   LORAPTOR_ASSERT(JxlDecoderSubscribeEvents(decoder.get(), events) == JXL_DEC_SUCCESS);
   // Turned pictures stay as they are stored, like those of all other kinds.
@@ -39,10 +39,10 @@ ImageSize read_size(const EncodedImage& file, JxlDecoder* decoder) {
 
 }  // namespace
 
-ImageSize jxl_size(const EncodedImage& file) { return read_size(file, open(file, JXL_DEC_BASIC_INFO).get()); }
+ImageSize jxl_size(const EncodedImage& file) { return read_size(file, open_jxl(file, JXL_DEC_BASIC_INFO).get()); }
 
 Image decode_jxl(const EncodedImage& file, AlphaMode alpha) {
-  const Decoder decoder = open(file, JXL_DEC_BASIC_INFO | JXL_DEC_FULL_IMAGE);
+  const JxlDecoderPtr decoder = open_jxl(file, JXL_DEC_BASIC_INFO | JXL_DEC_FULL_IMAGE);
   const auto [width, height] = read_size(file, decoder.get());
   const JxlPixelFormat format{alpha == AlphaMode::keep ? 4u : 3u, JXL_TYPE_UINT8, JXL_NATIVE_ENDIAN, 0};
   require_event(file, decoder.get(), JXL_DEC_NEED_IMAGE_OUT_BUFFER);

@@ -12,7 +12,7 @@ namespace loraptor::io {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr uint64_t kMaxHeaderBytes = 1 << 16;
+constexpr uint64_t kMaxNpyHeaderBytes = 1 << 16;
 constexpr size_t kMaxDimensions = 32;
 constexpr size_t kAlignment = 64;     // headers are padded so that the numbers are aligned
 constexpr size_t kGrowthDigits = 21;  // NumPy leaves room for a longer first dimension
@@ -160,9 +160,9 @@ NpyHeader read_npy_header(const NpyPlace& where, const std::function<void(char*,
   uint64_t length = 0;
   for (uint64_t i = 0; i < length_bytes; ++i) length |= uint64_t{digits[i]} << (8 * i);
   const uint64_t before = kPrefixBytes + length_bytes;
-  if (length > kMaxHeaderBytes || length > size - before) {
+  if (length > kMaxNpyHeaderBytes || length > size - before) {
     fail(where, fmt::format("npy header length: got {}, expected at most {}.", length,
-                            std::min(kMaxHeaderBytes, size - before)));
+                            std::min(kMaxNpyHeaderBytes, size - before)));
   }
   std::string text(length, ' ');
   read(text.data(), length);

@@ -12,6 +12,13 @@
 
 namespace loraptor::io {
 namespace fs = std::filesystem;
+
+struct ZipEntry {
+  uint64_t index = 0;  // in the archive
+  uint64_t size_bytes = 0;
+  uint32_t checksum = 0;
+};
+
 namespace {
 
 constexpr std::string_view kSuffix = ".npy";
@@ -24,16 +31,10 @@ std::string text_of(zip_error_t* error) {
   return text;
 }
 
-struct Entry {
-  uint64_t index = 0;  // in the archive
-  uint64_t size_bytes = 0;
-  uint32_t checksum = 0;
-};
-
 /// One entry that is being read from its beginning.
-class EntryReader {
+class ZipEntryReader {
  public:
-  EntryReader(zip_t* zip, const NpyPlace& where, const Entry& entry)
+  ZipEntryReader(zip_t* zip, const NpyPlace& where, const ZipEntry& entry)
       : where_(where), left_(entry.size_bytes), file_(zip_fopen_index(zip, entry.index, 0), zip_fclose) {
     if (!file_) fail(zip_strerror(zip));
   }
@@ -67,10 +68,10 @@ struct NpzFile::Archive {
   fs::path path;
   std::unique_ptr<zip_t, void (*)(zip_t*)> zip{nullptr, zip_discard};
   std::vector<std::string> names;
-  std::unordered_map<std::string, Entry> entries;
+  std::unordered_map<std::string, ZipEntry> entries;
 
   void add(uint64_t index, uint64_t file_bytes);
-  const Entry& entry(const std::string& name) const {
+  const ZipEntry& entry(const std::string& name) const {
     const auto found = entries.find(name);
     if (found == entries.end()) throw FileError(path, fmt::format("array '{}': got none, expected one.", name));
     return found->second;
@@ -97,7 +98,7 @@ void NpzFile::Archive::add(uint64_t index, uint64_t file_bytes) {
     throw FileError(
         path, fmt::format("array '{}': got a size of {} bytes in a file of {} bytes.", name, status.size, file_bytes));
   }
-  if (!entries.emplace(name, Entry{index, status.size, status.crc}).second) {
+  if (!entries.emplace(name, ZipEntry{index, status.size, status.crc}).second) {
     throw FileError(path, fmt::format("array '{}': got it twice, expected it once.", name));
   }
   names.push_back(name);
@@ -129,18 +130,18 @@ bool NpzFile::has(const std::string& name) const { return archive_->entries.coun
 uint32_t NpzFile::checksum(const std::string& name) const { return archive_->entry(name).checksum; }
 
 NpyInfo NpzFile::info(const std::string& name) const {
-  const Entry& entry = archive_->entry(name);
+  const ZipEntry& entry = archive_->entry(name);
   const NpyPlace where{archive_->path, name};
-  EntryReader reader(archive_->zip.get(), where, entry);
+  ZipEntryReader reader(archive_->zip.get(), where, entry);
   return read_npy_header(
              where, [&](char* to, uint64_t bytes) { reader.read(to, bytes); }, entry.size_bytes)
       .info;
 }
 
 at::Tensor NpzFile::read(const std::string& name) const {
-  const Entry& entry = archive_->entry(name);
+  const ZipEntry& entry = archive_->entry(name);
   const NpyPlace where{archive_->path, name};
-  EntryReader reader(archive_->zip.get(), where, entry);
+  ZipEntryReader reader(archive_->zip.get(), where, entry);
   const auto read = [&](char* to, uint64_t bytes) { reader.read(to, bytes); };
   const NpyHeader header = read_npy_header(where, read, entry.size_bytes);
   std::vector<int64_t> shape = header.info.shape;
@@ -154,9 +155,9 @@ at::Tensor NpzFile::read(const std::string& name) const {
 }
 
 std::string NpzFile::read_bytes(const std::string& name) const {
-  const Entry& entry = archive_->entry(name);
+  const ZipEntry& entry = archive_->entry(name);
   std::string bytes(entry.size_bytes, '\0');
-  EntryReader(archive_->zip.get(), {archive_->path, name}, entry).read(bytes.data(), bytes.size());
+  ZipEntryReader(archive_->zip.get(), {archive_->path, name}, entry).read(bytes.data(), bytes.size());
   return bytes;
 }
 

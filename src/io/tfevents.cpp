@@ -34,6 +34,33 @@ void put_bytes(std::string& out, int field, const std::string& bytes) {
   out += bytes;
 }
 
+/// google.protobuf.Value
+std::string proto_value(const HparamValue& value) {
+  std::string out;
+  if (const auto* number = std::get_if<double>(&value)) {
+    put_key(out, 2, kFixed64);
+    put_raw(out, *number);
+  } else if (const auto* text = std::get_if<std::string>(&value)) {
+    put_bytes(out, 3, *text);
+  } else {
+    put_key(out, 4, kVarint);
+    put_varint(out, std::get<bool>(value) ? 1 : 0);
+  }
+  return out;
+}
+
+/// A Summary.Value without data for the HParams page; `field` says which message `content` is.
+std::string hparams_summary(const std::string& tag, int field, const std::string& content) {
+  std::string message, plugin, plugin_data, value;
+  put_bytes(message, field, content);
+  put_bytes(plugin, 1, "hparams");
+  put_bytes(plugin, 2, message);
+  put_bytes(plugin_data, 1, plugin);
+  put_bytes(value, 1, tag);
+  put_bytes(value, 9, plugin_data);
+  return value;
+}
+
 std::string event(int64_t step) {
   std::string out;
   put_key(out, 1, kFixed64);  // wall_time
@@ -106,6 +133,22 @@ void EventFile::add_text(const std::string& tag, const std::string& text, int64_
   put_bytes(value, 9, plugin_data);
   put_bytes(value, 8, tensor);
   write_summary(value, step);
+}
+
+void EventFile::add_hparams(const std::vector<std::pair<std::string, HparamValue>>& values) {
+  std::string start, end;
+  for (const auto& [name, value] : values) {
+    std::string entry;  // of a map<string, google.protobuf.Value>
+    put_bytes(entry, 1, name);
+    put_bytes(entry, 2, proto_value(value));
+    put_bytes(start, 1, entry);
+  }
+  constexpr int kStartInfo = 3, kEndInfo = 4;
+  constexpr uint64_t kSuccess = 1;
+  put_key(end, 1, kVarint);
+  put_varint(end, kSuccess);
+  write_summary(hparams_summary("_hparams_/session_start_info", kStartInfo, start), 0);
+  write_summary(hparams_summary("_hparams_/session_end_info", kEndInfo, end), 0);
 }
 
 void EventFile::write_summary(const std::string& value, int64_t step) {

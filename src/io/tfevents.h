@@ -5,8 +5,14 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 namespace loraptor::io {
+
+/// A setting as TensorBoard tells them apart.
+using HparamValue = std::variant<bool, double, std::string>;
 
 /// One event file, `events.out.tfevents.<time>.<host>.<process>.0` in a folder.
 /// Ref: tensorflow/core/util/event.proto, core/lib/io/record_writer.cc (format).
@@ -22,6 +28,10 @@ class EventFile {
   void add_scalar(const std::string& tag, double value, int64_t step);
   /// Appends a text, shown (as Markdown) under TensorBoard's "Text".
   void add_text(const std::string& tag, const std::string& text, int64_t step);
+
+  /// Writes the run's settings for TensorBoard's "HParams" page, which shows one row a folder.
+  /// Ref: tensorboard/plugins/hparams/plugin_data.proto, api.proto.
+  void add_hparams(const std::vector<std::pair<std::string, HparamValue>>& values);
 
   const std::filesystem::path& path() const { return path_; }
 

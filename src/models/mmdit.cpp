@@ -56,6 +56,8 @@ at::Tensor MMDiT::forward(const MMDiTInput& input, memory::BlockRunner& runner, 
   report("context_emb", context);
   Streams streams{embed_image(input, report), context.to(at::kFloat)};
   for (size_t i = 0; i < blocks_.size(); ++i) {
+    const auto& skipped = input.skipped;
+    if (std::find(skipped.begin(), skipped.end(), static_cast<int64_t>(i)) != skipped.end()) continue;
     streams = run_block(i, streams, condition, runner);
     report(fmt::format("block{}.x", i), streams.x);
     if (streams.context.defined()) report(fmt::format("block{}.context", i), streams.context);

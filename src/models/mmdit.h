@@ -28,11 +28,12 @@ struct MMDiTOptions {
 };
 
 struct MMDiTInput {
-  at::Tensor x;                      // [B,16,H,W] noisy latents, any float dtype; H and W even
-  at::Tensor timesteps;              // float32 [B], 0..1000
-  at::Tensor context;                // [B,T,context_width] text tokens, any float dtype
-  at::Tensor pooled;                 // [B,pooled_width], any float dtype
-  std::optional<PositionCrop> crop;  // window of the position table; centred if absent
+  at::Tensor x;                       // [B,16,H,W] noisy latents, any float dtype; H and W even
+  at::Tensor timesteps;               // float32 [B], 0..1000
+  at::Tensor context;                 // [B,T,context_width] text tokens, any float dtype
+  at::Tensor pooled;                  // [B,pooled_width], any float dtype
+  std::optional<PositionCrop> crop;   // window of the position table; centred if absent
+  std::vector<int64_t> skipped = {};  // blocks that are left out, for skip-layer guidance
 };
 
 /// Frozen weights in the dtype of the reader's options. Residual streams, norms, modulation sums and the condition are

@@ -12,7 +12,7 @@ namespace loraptor::models {
 namespace {
 
 constexpr int64_t kGroups = 32;
-constexpr double kEps = 1e-6;
+constexpr double kGroupNormEps = 1e-6;
 constexpr size_t kNamesShown = 6;
 
 std::string list_text(const std::vector<std::string>& names) {
@@ -61,7 +61,9 @@ at::Tensor VaeConv::forward_halving(const at::Tensor& x) const {
 VaeNorm::VaeNorm(VaeLoader& loader, const std::string& name, int64_t channels)
     : weight(loader.get(name + ".weight", {channels})), bias(loader.get(name + ".bias", {channels})) {}
 
-at::Tensor VaeNorm::forward(const at::Tensor& x) const { return at::group_norm(x, kGroups, weight, bias, kEps); }
+at::Tensor VaeNorm::forward(const at::Tensor& x) const {
+  return at::group_norm(x, kGroups, weight, bias, kGroupNormEps);
+}
 
 at::Tensor VaeNorm::forward_silu(const at::Tensor& x) const {
   auto normed = forward(x);

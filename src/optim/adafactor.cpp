@@ -10,7 +10,7 @@
 namespace loraptor::optim {
 namespace {
 
-struct Settings {
+struct AdafactorSettings {
   double eps_square, eps_scale, clip_threshold, decay_rate, weight_decay;
   std::optional<double> beta1;
   bool scale_parameter, relative_step, warmup_init;
@@ -18,7 +18,7 @@ struct Settings {
 
 class Adafactor : public StatefulOptimizer {
  public:
-  Adafactor(std::vector<ParamGroup>& groups, std::string description, const Settings& settings)
+  Adafactor(std::vector<ParamGroup>& groups, std::string description, const AdafactorSettings& settings)
       : StatefulOptimizer(groups, std::move(description)), s_(settings) {
     add_scalar("step", 0);
     if (s_.beta1) add_buffer("exp_avg");
@@ -97,7 +97,7 @@ class Adafactor : public StatefulOptimizer {
     p.sub_(update);
   }
 
-  Settings s_;
+  AdafactorSettings s_;
 };
 
 /// Makes the reference's automatic additions: relative_step appended if absent, forced by warmup_init.
@@ -120,7 +120,7 @@ std::unique_ptr<Optimizer> make_adafactor(OptimizerRequest& request) {
   auto& args = request.args;
   add_defaults(args);
   const auto eps = args.numbers("eps", {1e-30, 1e-3});
-  Settings s{};
+  AdafactorSettings s{};
   s.eps_square = eps[0];
   s.eps_scale = eps[1];
   s.clip_threshold = args.number("clip_threshold", 1.0);

@@ -8,13 +8,13 @@
 namespace loraptor::optim {
 namespace {
 
-struct Settings {
+struct CameSettings {
   double beta1, beta2, beta3, eps_square, eps_residual, clip_threshold, weight_decay;
 };
 
 class Came : public StatefulOptimizer {
  public:
-  Came(std::vector<ParamGroup>& groups, std::string description, const Settings& settings)
+  Came(std::vector<ParamGroup>& groups, std::string description, const CameSettings& settings)
       : StatefulOptimizer(groups, std::move(description)), s_(settings) {
     add_buffer("exp_avg");
     for (const auto& group : groups) {
@@ -75,7 +75,7 @@ class Came : public StatefulOptimizer {
     p.sub_(moment_root(parameter, "exp_avg_res", residual, s_.beta3).mul_(m), lr);
   }
 
-  Settings s_;
+  CameSettings s_;
 };
 
 }  // namespace
@@ -83,7 +83,7 @@ class Came : public StatefulOptimizer {
 std::unique_ptr<Optimizer> make_came(OptimizerRequest& request) {
   auto& args = request.args;
   const auto betas = args.numbers("betas", {0.9, 0.999, 0.9999});
-  Settings s{};
+  CameSettings s{};
   s.beta1 = betas[0];
   s.beta2 = betas[1];
   s.beta3 = betas[2];

@@ -11,7 +11,7 @@
 namespace loraptor::optim {
 namespace {
 
-struct Settings {
+struct MuonSettings {
   double weight_decay, momentum, eps, adamw_beta1, adamw_beta2, adamw_eps;
   bool nesterov, match_rms;
   std::array<double, 3> coefficients;
@@ -31,7 +31,7 @@ bool is_matrix(const Parameter& parameter) {
 
 class Muon : public StatefulOptimizer {
  public:
-  Muon(std::vector<ParamGroup>& groups, std::string description, const Settings& settings)
+  Muon(std::vector<ParamGroup>& groups, std::string description, const MuonSettings& settings)
       : StatefulOptimizer(groups, std::move(description)), s_(settings) {
     add_scalar("step", 0);
     for (const auto& group : groups) {
@@ -87,7 +87,7 @@ class Muon : public StatefulOptimizer {
     p.addcdiv_(m, (v / b2).sqrt_().add_(s_.adamw_eps), -lr / b1);
   }
 
-  Settings s_;
+  MuonSettings s_;
 };
 
 bool matches_rms(KeywordArgs& args) {
@@ -117,7 +117,7 @@ at::Tensor orthogonalized(const at::Tensor& matrix, const std::array<double, 3>&
 
 std::unique_ptr<Optimizer> make_muon(OptimizerRequest& request) {
   auto& args = request.args;
-  Settings s{};
+  MuonSettings s{};
   s.weight_decay = args.number("weight_decay", 0.1);
   s.momentum = args.number("momentum", 0.95);
   s.nesterov = args.flag("nesterov", true);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "kernels/adam8bit_step.h"
 #include "optim/block_quantize.h"
 #include "optim/stateful_optimizer.h"
 
@@ -24,12 +25,14 @@ struct Stretch {
 };
 
 using Update = std::function<void(Stretch&)>;
+using Numbers = std::function<kernels::cpu::AdamNumbers(double lr, double t)>;
 
 /// What distinguishes the members of the family.
 struct Rule {
   std::vector<bool> state_is_signed;  // one entry a state
   int64_t min_8bit_size;              // INT64_MAX: all states float32
   Update update;
+  Numbers adam_numbers{};  // of a rule that has a kernel for the CPU
 };
 
 class BlockwiseOptimizer : public StatefulOptimizer {
@@ -50,12 +53,16 @@ class BlockwiseOptimizer : public StatefulOptimizer {
     const double t = ++scalar("step");
     for (size_t g = 0; g < groups_.size(); ++g) {
       const auto& group = groups_[g];
+      std::vector<kernels::Adam8bitParameter> for_kernel;
       for (const auto& parameter : group.parameters) {
         const auto p = part(group.flat, group, parameter).view({-1});
         const auto grad = part(group.flat_grad, group, parameter).view({-1});
-        if (is_8bit(parameter)) step_8bit(parameter.name, p, grad, lrs[g], t);
+        if (is_8bit(parameter) && rule_.adam_numbers && p.is_cpu())
+          for_kernel.push_back(with_states(parameter.name, p, grad));
+        else if (is_8bit(parameter)) step_8bit(parameter.name, p, grad, lrs[g], t);
         else step_32bit(parameter.name, p, grad, lrs[g], t);
       }
+      if (!for_kernel.empty()) step_in_kernel(for_kernel, lrs[g], t);
     }
   }
 
@@ -109,6 +116,22 @@ class BlockwiseOptimizer : public StatefulOptimizer {
     if (rest != 0) step_blocks(name, p, g, {whole, whole + 1, rest}, lr, t);
   }
 
+  kernels::Adam8bitParameter with_states(const std::string& name, const at::Tensor& p, const at::Tensor& g) {
+    return {p,
+            g,
+            tensor(name, state_name(0)),
+            tensor(name, absmax_name(0)),
+            tensor(name, state_name(1)),
+            tensor(name, absmax_name(1))};
+  }
+
+  void step_in_kernel(const std::vector<kernels::Adam8bitParameter>& parameters, double lr, double t) {
+    if (codes_.empty()) {
+      for (const auto& table : tables_) codes_.push_back(kernels::nearest_code(table.values, table.borders));
+    }
+    kernels::adam8bit_step(parameters, rule_.adam_numbers(lr, t), codes_[0], codes_[1]);
+  }
+
   struct Blocks {
     int64_t begin, end, width;  // `width` elements each; all but a tensor's last block have 256
   };
@@ -133,6 +156,7 @@ class BlockwiseOptimizer : public StatefulOptimizer {
 
   Rule rule_;
   std::vector<CodeTable> tables_;
+  std::vector<kernels::cpu::NearestCode> codes_;  // the same for the kernel, made when it is first used
 };
 
 /// Arguments of the library that change nothing here, or that it no longer has.
@@ -149,23 +173,58 @@ int64_t read_min_size(KeywordArgs& args) {
   return args.integer("min_8bit_size", 4096);
 }
 
-Update adamw_update(KeywordArgs& args) {
-  const auto betas = args.numbers("betas", {0.9, 0.999});
-  const double eps = args.number("eps", 1e-8), decay = args.number("weight_decay", 1e-2);
-  return [=](Stretch& s) {
+struct AdamwSettings {
+  double beta1, beta2, eps, decay;
+
+  explicit AdamwSettings(KeywordArgs& args) {
+    const auto betas = args.numbers("betas", {0.9, 0.999});
+    beta1 = betas[0];
+    beta2 = betas[1];
+    eps = args.number("eps", 1e-8);
+    decay = args.number("weight_decay", 1e-2);
+  }
+
+  /// The bias corrections 1 - beta1^t and sqrt(1 - beta2^t).
+  std::pair<double, double> corrections(double t) const {
+    return {1 - std::pow(beta1, t), std::sqrt(1 - std::pow(beta2, t))};
+  }
+
+  kernels::cpu::AdamNumbers numbers(double lr, double t) const {
+    const auto [b1, b2] = corrections(t);
+    const auto narrow = [](double x) { return static_cast<float>(x); };
+    return {.beta1 = narrow(beta1),
+            .beta2 = narrow(beta2),
+            .gain1 = narrow(1 - beta1),
+            .gain2 = narrow(1 - beta2),
+            .decay = narrow(1 - lr * decay),
+            .step = narrow(-lr * b2 / b1),
+            .epsilon = narrow(eps * b2)};
+  }
+
+  void update(Stretch& s) const {
     auto& m = s.states[0];
     auto& v = s.states[1];
-    m.mul_(betas[0]).add_(s.g, 1 - betas[0]);
-    v.mul_(betas[1]).addcmul_(s.g, s.g, 1 - betas[1]);
-    const double b1 = 1 - std::pow(betas[0], s.t), b2 = std::sqrt(1 - std::pow(betas[1], s.t));
+    m.mul_(beta1).add_(s.g, 1 - beta1);
+    v.mul_(beta2).addcmul_(s.g, s.g, 1 - beta2);
+    const auto [b1, b2] = corrections(s.t);
     if (decay != 0) s.p.mul_(1 - s.lr * decay);
     s.p.addcdiv_(m, v.sqrt().add_(eps * b2), -s.lr * b2 / b1);
-  };
+  }
+};
+
+std::unique_ptr<Optimizer> make_adamw_blockwise(OptimizerRequest& request, int64_t min_size) {
+  request.args.flag("amsgrad", false);
+  const AdamwSettings settings(request.args);
+  Rule rule{.state_is_signed = {true, false},
+            .min_8bit_size = min_size,
+            .update = [settings](Stretch& s) { settings.update(s); },
+            .adam_numbers = [settings](double lr, double t) { return settings.numbers(lr, t); }};
+  return std::make_unique<BlockwiseOptimizer>(request.groups, request.described(), std::move(rule));
 }
 
 std::unique_ptr<Optimizer> make(OptimizerRequest& request, std::vector<bool> is_signed, int64_t min_size,
                                 Update update) {
-  Rule rule{std::move(is_signed), min_size, std::move(update)};
+  Rule rule{std::move(is_signed), min_size, std::move(update), {}};
   return std::make_unique<BlockwiseOptimizer>(request.groups, request.described(), std::move(rule));
 }
 
@@ -201,15 +260,12 @@ Update ademamix_update(KeywordArgs& args) {
 }  // namespace
 
 std::unique_ptr<Optimizer> make_adamw_8bit(OptimizerRequest& request) {
-  const int64_t min_size = read_min_size(request.args);
-  request.args.flag("amsgrad", false);
-  return make(request, {true, false}, min_size, adamw_update(request.args));
+  return make_adamw_blockwise(request, read_min_size(request.args));
 }
 
 std::unique_ptr<Optimizer> make_adamw_32bit(OptimizerRequest& request) {
   read_min_size(request.args);
-  request.args.flag("amsgrad", false);
-  return make(request, {true, false}, INT64_MAX, adamw_update(request.args));
+  return make_adamw_blockwise(request, INT64_MAX);
 }
 
 std::unique_ptr<Optimizer> make_lion_8bit(OptimizerRequest& request) {

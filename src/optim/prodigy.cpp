@@ -12,7 +12,7 @@
 namespace loraptor::optim {
 namespace {
 
-struct Settings : ProdigySettings {
+struct FullProdigySettings : ProdigySettings {
   double growth_rate;
   bool decouple, bias_correction, safeguard_warmup;
   int64_t slice;
@@ -20,7 +20,7 @@ struct Settings : ProdigySettings {
 
 class Prodigy : public StatefulOptimizer {
  public:
-  Prodigy(std::vector<ParamGroup>& groups, std::string description, const Settings& settings)
+  Prodigy(std::vector<ParamGroup>& groups, std::string description, const FullProdigySettings& settings)
       : StatefulOptimizer(groups, std::move(description)), s_(settings) {
     add_scalar("k", 0);
     add_scalar("d", s_.d0);
@@ -140,7 +140,7 @@ class Prodigy : public StatefulOptimizer {
     else p.addcdiv_(grad, root, -dlr * d);
   }
 
-  Settings s_;
+  FullProdigySettings s_;
   std::vector<Slices> slices_;
 };
 
@@ -178,7 +178,7 @@ ProdigySettings read_prodigy_settings(KeywordArgs& args, double beta2) {
 
 std::unique_ptr<Optimizer> make_prodigy(OptimizerRequest& request) {
   auto& args = request.args;
-  Settings s{};
+  FullProdigySettings s{};
   static_cast<ProdigySettings&>(s) = read_prodigy_settings(args, /*beta2=*/0.999);
   s.decouple = args.flag("decouple", true);
   s.bias_correction = args.flag("use_bias_correction", false);

@@ -15,7 +15,7 @@ constexpr int64_t kSlice = 11;         // every eleventh element takes part in t
 constexpr int64_t kFactoredSide = 32;  // a matrix with a side this long keeps row and column means only
 constexpr double kEarlyRmsLimit = 50;  // of an update, while d has not grown yet
 
-struct Settings : ProdigySettings {
+struct ProdigyPlusSettings : ProdigySettings {
   bool split_groups, split_groups_mean, factored, stable;
 };
 
@@ -23,7 +23,7 @@ at::Tensor rounded(const at::Tensor& x) { return x.to(at::kBFloat16).to(at::kFlo
 
 class ProdigyPlus : public AveragingOptimizer {
  public:
-  ProdigyPlus(std::vector<ParamGroup>& groups, std::string description, const Settings& settings)
+  ProdigyPlus(std::vector<ParamGroup>& groups, std::string description, const ProdigyPlusSettings& settings)
       : AveragingOptimizer(groups, std::move(description), settings.beta1), s_(settings) {
     add_scalar("k", 0);
     for (size_t g = 0; g < groups.size(); ++g) {
@@ -185,14 +185,14 @@ class ProdigyPlus : public AveragingOptimizer {
     for (size_t g = 1; g < groups_.size(); ++g) scalar(of("d", g)) = scalar(of("d", 0));
   }
 
-  Settings s_;
+  ProdigyPlusSettings s_;
 };
 
 }  // namespace
 
 std::unique_ptr<Optimizer> make_prodigy_plus(OptimizerRequest& request) {
   auto& args = request.args;
-  Settings s{};
+  ProdigyPlusSettings s{};
   static_cast<ProdigySettings&>(s) = read_prodigy_settings(args, /*beta2=*/0.99);
   s.split_groups = args.flag("split_groups", true);
   s.split_groups_mean = args.flag("split_groups_mean", true);

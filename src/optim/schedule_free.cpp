@@ -15,7 +15,7 @@ struct Direction {
   double lr_factor;
 };
 
-struct Settings {
+struct ScheduleFreeSettings {
   double beta1, weight_decay, r, weight_lr_power;
   bool has_second_moment;
   /// Updates v (undefined without second moment) and returns the direction; k counts steps done.
@@ -24,7 +24,7 @@ struct Settings {
 
 class ScheduleFree : public AveragingOptimizer {
  public:
-  ScheduleFree(std::vector<ParamGroup>& groups, std::string description, Settings settings)
+  ScheduleFree(std::vector<ParamGroup>& groups, std::string description, ScheduleFreeSettings settings)
       : AveragingOptimizer(groups, std::move(description), settings.beta1), s_(std::move(settings)) {
     add_scalar("k", 0);
     if (s_.has_second_moment) add_buffer("exp_avg_sq");
@@ -72,12 +72,12 @@ class ScheduleFree : public AveragingOptimizer {
     z.sub_(n, lr);
   }
 
-  Settings s_;
+  ScheduleFreeSettings s_;
 };
 
-Settings read_common(KeywordArgs& args, double beta1) {
+ScheduleFreeSettings read_common(KeywordArgs& args, double beta1) {
   args.without_effect("foreach", "all updates are fused here");
-  Settings s{};
+  ScheduleFreeSettings s{};
   s.beta1 = beta1;
   s.weight_decay = args.number("weight_decay", 0);
   s.r = args.number("r", 0);
@@ -93,7 +93,7 @@ double warm_up(double k, double steps) { return k < steps ? (k + 1) / steps : 1.
 std::unique_ptr<Optimizer> make_adamw_schedule_free(OptimizerRequest& request) {
   const auto betas = request.args.numbers("betas", {0.9, 0.999});
   const double eps = request.args.number("eps", 1e-8), warmup = request.args.number("warmup_steps", 0);
-  Settings s = read_common(request.args, betas[0]);
+  ScheduleFreeSettings s = read_common(request.args, betas[0]);
   s.direction = [=](const at::Tensor& g, at::Tensor& v, double k) {
     v.mul_(betas[1]).addcmul_(g, g, 1 - betas[1]);
     const auto root = (v / (1 - std::pow(betas[1], k + 1))).sqrt_().add_(eps);
@@ -106,7 +106,7 @@ std::unique_ptr<Optimizer> make_radam_schedule_free(OptimizerRequest& request) {
   const auto betas = request.args.numbers("betas", {0.9, 0.999});
   const double eps = request.args.number("eps", 1e-8);
   const bool silent = request.args.flag("silent_sgd_phase", true);
-  Settings s = read_common(request.args, betas[0]);
+  ScheduleFreeSettings s = read_common(request.args, betas[0]);
   s.direction = [=](const at::Tensor& g, at::Tensor& v, double k) {
     v.mul_(betas[1]).addcmul_(g, g, 1 - betas[1]);
     const double power = std::pow(betas[1], k + 1), correction = 1 - power;
@@ -120,7 +120,7 @@ std::unique_ptr<Optimizer> make_radam_schedule_free(OptimizerRequest& request) {
 
 std::unique_ptr<Optimizer> make_sgd_schedule_free(OptimizerRequest& request) {
   const double momentum = request.args.number("momentum", 0.9), warmup = request.args.number("warmup_steps", 0);
-  Settings s = read_common(request.args, momentum);
+  ScheduleFreeSettings s = read_common(request.args, momentum);
   s.has_second_moment = false;
   s.direction = [=](const at::Tensor& g, at::Tensor&, double k) { return Direction{g, warm_up(k, warmup)}; };
   return std::make_unique<ScheduleFree>(request.groups, request.described(), std::move(s));

@@ -9,7 +9,7 @@
 namespace loraptor::optim {
 namespace {
 
-struct Settings {
+struct StableAdamwSettings {
   double beta1, beta2, eps, weight_decay;
 };
 
@@ -18,7 +18,7 @@ double corrected_decay(double beta, double t) { return beta * (1 - std::pow(beta
 
 class StableAdamW : public StatefulOptimizer {
  public:
-  StableAdamW(std::vector<ParamGroup>& groups, std::string description, const Settings& settings)
+  StableAdamW(std::vector<ParamGroup>& groups, std::string description, const StableAdamwSettings& settings)
       : StatefulOptimizer(groups, std::move(description)), s_(settings) {
     add_scalar("step", 0);
     add_buffer("exp_avg");
@@ -51,7 +51,7 @@ class StableAdamW : public StatefulOptimizer {
     p.addcdiv_(m, v.sqrt().add_(s_.eps), -lr);
   }
 
-  Settings s_;
+  StableAdamwSettings s_;
 };
 
 }  // namespace
@@ -59,7 +59,7 @@ class StableAdamW : public StatefulOptimizer {
 std::unique_ptr<Optimizer> make_stable_adamw(OptimizerRequest& request) {
   auto& args = request.args;
   const auto betas = args.numbers("betas", {0.9, 0.99});
-  Settings s{};
+  StableAdamwSettings s{};
   s.beta1 = betas[0];
   s.beta2 = betas[1];
   s.eps = args.number("eps", 1e-8);

@@ -31,9 +31,9 @@ struct Group {
   std::future<std::vector<data::CacheInput>> inputs;
 };
 
-class Job {
+class LatentsFiles {
  public:
-  explicit Job(const LatentsJob& job)
+  explicit LatentsFiles(const LatentsJob& job)
       : job_(job), on_disk_(job.config.cache_latents_to_disk), writer_(indexes_), kept_(image_count()) {}
 
   LatentsSource run() {
@@ -92,9 +92,9 @@ class Job {
 };
 
 /// The images to encode, in the order of their bucket, so that neighbours can share a batch.
-void Job::find_todo() {
+void LatentsFiles::find_todo() {
   CacheCounts counts;
-  std::map<std::pair<fs::path, data::Size>, fs::path> makers;  // cache file and bucket -> the image it is made from
+  std::map<std::pair<fs::path, data::Size>, std::string> makers;  // cache file and bucket -> the image it is made from
   std::set<fs::path> folders;
   for (const auto& entry : job_.dataset.images()) {
     if (on_disk_) {
@@ -102,7 +102,7 @@ void Job::find_todo() {
       const auto [maker, is_new] = makers.emplace(std::pair(path, entry.geometry.bucket), entry.path);
       if (!is_new && maker->second != entry.path) {
         log::warn("[{}] shares its cache file with '{}', whose latents are used for both; rename one of them.",
-                  entry.path.string(), maker->second.string());
+                  entry.path, maker->second);
         continue;
       }
       if (!counts.count(find(entry), path)) continue;
@@ -113,12 +113,13 @@ void Job::find_todo() {
   if (on_disk_ && !job_.dataset.images().empty()) counts.tell("latents");
   for (const auto& folder : folders) data::remove_abandoned_caches(folder);
   std::stable_sort(todo_.begin(), todo_.end(), [&](int64_t a, int64_t b) {
-    return std::pair(image(a).dataset, image(a).bucket) < std::pair(image(b).dataset, image(b).bucket);
+    return std::pair(image(a).dataset, image(a).geometry.bucket) <
+           std::pair(image(b).dataset, image(b).geometry.bucket);
   });
 }
 
 /// Decodes ahead in threads, encodes here, writes in threads.
-void Job::encode_all(const std::vector<int64_t>& numbers, bool wait) {
+void LatentsFiles::encode_all(const std::vector<int64_t>& numbers, bool wait) {
   if (wait) writer_.finish();  // finished jobs still hold their claims, which others may wait for
   const size_t ahead = std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 8);
   std::deque<Group> decoding;
@@ -137,7 +138,7 @@ void Job::encode_all(const std::vector<int64_t>& numbers, bool wait) {
 }
 
 /// Takes the right to make an image's cache file; false if it is not needed any more or another process has it.
-bool Job::take(int64_t number, bool wait, Group& group) {
+bool LatentsFiles::take(int64_t number, bool wait, Group& group) {
   if (!on_disk_) return true;
   auto claim = data::claim_cache(path_of(image(number)), wait);
   if (!claim) {
@@ -154,14 +155,14 @@ bool Job::take(int64_t number, bool wait, Group& group) {
   return true;
 }
 
-Group Job::next_group(const std::vector<int64_t>& numbers, size_t& at, bool wait) {
+Group LatentsFiles::next_group(const std::vector<int64_t>& numbers, size_t& at, bool wait) {
   Group group;
   const size_t limit = wait ? 1 : static_cast<size_t>(job_.config.vae_batch_size);
   while (at < numbers.size() && group.images.size() < limit) {
     const auto& entry = image(numbers[at]);
     if (!group.images.empty()) {
       const auto& first = image(group.images.front());
-      if (entry.dataset != first.dataset || entry.bucket != first.bucket) break;
+      if (entry.dataset != first.dataset || entry.geometry.bucket != first.geometry.bucket) break;
     }
     if (take(numbers[at], wait, group)) group.images.push_back(numbers[at]);
     ++at;
@@ -175,20 +176,22 @@ Group Job::next_group(const std::vector<int64_t>& numbers, size_t& at, bool wait
   return group;
 }
 
-at::Tensor Job::latents_of(const at::Tensor& pixels, const std::vector<int64_t>& numbers, uint64_t draw) const {
+at::Tensor LatentsFiles::latents_of(const at::Tensor& pixels, const std::vector<int64_t>& numbers,
+                                    uint64_t draw) const {
   const auto noise = [&](at::IntArrayRef shape) {
     std::vector<at::Tensor> rows;
     for (const int64_t number : numbers) {
       // A file on disk serves many runs, so its noise depends on the image alone.
-      const uint64_t item = on_disk_ ? xxh3(image(number).stem) >> 1 : static_cast<uint64_t>(number);
-      rows.push_back(job_.draws.cached_latent_noise(image(number).stem, item | draw, shape.slice(1)));
+      const std::string stem = image(number).stem();
+      const uint64_t item = on_disk_ ? xxh3(stem) >> 1 : static_cast<uint64_t>(number);
+      rows.push_back(job_.draws.cached_latent_noise(stem, item | draw, shape.slice(1)));
     }
     return at::stack(rows);
   };
   return encode_images(job_.vae(), pixels, pixels.size(0), noise).to(at::kCPU);
 }
 
-void Job::encode(Group group) {
+void LatentsFiles::encode(Group group) {
   const std::vector<data::CacheInput> inputs = group.inputs.get();
   std::vector<at::Tensor> pixels;
   bool any_flipped = false;
@@ -214,7 +217,7 @@ void Job::encode(Group group) {
   job_.progress(done_, total_);
 }
 
-void Job::keep(int64_t number, data::StoredLatents latents, std::shared_ptr<FileLock> claim) {
+void LatentsFiles::keep(int64_t number, data::StoredLatents latents, std::shared_ptr<FileLock> claim) {
   if (!on_disk_) {
     kept_[static_cast<size_t>(number)] = std::move(latents);
     return;
@@ -233,7 +236,7 @@ void Job::keep(int64_t number, data::StoredLatents latents, std::shared_ptr<File
 
 LatentsSource cache_latents(const LatentsJob& job) {
   const at::NoGradGuard no_grad;
-  return Job(job).run();
+  return LatentsFiles(job).run();
 }
 
 }  // namespace loraptor::pipeline

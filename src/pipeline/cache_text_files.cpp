@@ -16,9 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Job {
+class TextFiles {
  public:
-  explicit Job(const TextFilesJob& job) : job_(job), writer_(indexes_) {}
+  explicit TextFiles(const TextFilesJob& job) : job_(job), writer_(indexes_) {}
 
   void run(TextCache& cache) {
     find_todo(cache);
@@ -56,7 +56,7 @@ class Job {
   int64_t done_ = 0, total_ = 0;
 };
 
-void Job::find_todo(TextCache& cache) {
+void TextFiles::find_todo(TextCache& cache) {
   CacheCounts counts;
   std::map<fs::path, const data::ImageEntry*> makers;  // cache file -> the image whose caption it holds
   std::set<fs::path> folders;
@@ -67,7 +67,7 @@ void Job::find_todo(TextCache& cache) {
     if (!is_new) {
       if (maker->second->caption != image.caption) {
         log::warn("[{}] shares its text cache with '{}', whose caption is used for both; rename one of them.",
-                  image.path.string(), maker->second->path.string());
+                  image.path, maker->second->path);
       }
       continue;
     }
@@ -79,7 +79,7 @@ void Job::find_todo(TextCache& cache) {
   for (const auto& folder : folders) data::remove_abandoned_caches(folder);
 }
 
-void Job::encode_all(const Images& images, bool wait) {
+void TextFiles::encode_all(const Images& images, bool wait) {
   if (wait) writer_.finish();  // finished jobs still hold their claims, which others may wait for
   const size_t limit = wait ? 1 : static_cast<size_t>(job_.batch_size);
   for (size_t at = 0; at < images.size();) {
@@ -105,7 +105,7 @@ void Job::encode_all(const Images& images, bool wait) {
   }
 }
 
-void Job::encode(const Images& images, Claims claims) {
+void TextFiles::encode(const Images& images, Claims claims) {
   const TextEncoding& encoding = job_.encoding();
   std::vector<std::string> captions;
   for (const auto* image : images) captions.push_back(image->caption);
@@ -134,7 +134,7 @@ void Job::encode(const Images& images, Claims claims) {
 
 void cache_text_files(const TextFilesJob& job, TextCache& cache) {
   const at::NoGradGuard no_grad;
-  Job(job).run(cache);
+  TextFiles(job).run(cache);
 }
 
 }  // namespace loraptor::pipeline

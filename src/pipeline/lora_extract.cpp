@@ -17,7 +17,7 @@ using models::Part;
 using models::TensorSource;
 using network::LoraPair;
 
-constexpr std::string_view kWeight = ".weight";
+constexpr std::string_view kWeightEnd = ".weight";
 
 /// A layer that both files have.
 struct Layer {
@@ -27,7 +27,7 @@ struct Layer {
 
 /// Layers whose inputs and outputs a LoRA joins: weights with two axes or kernels, tables and projections left out.
 bool is_layer(Part part, const std::string& plain, const std::vector<int64_t>& shape) {
-  if (!plain.ends_with(kWeight) || shape.size() < 2) return false;
+  if (!plain.ends_with(kWeightEnd) || shape.size() < 2) return false;
   if (part == Part::mmdit) return true;
   return plain.find("encoder.layers.") != std::string::npos ||
          (plain.find("encoder.block.") != std::string::npos &&
@@ -46,7 +46,7 @@ void add_layers(std::vector<Layer>& layers, Part part, const CheckpointTensors& 
       throw FileError(tuned.file().path(), fmt::format("{}: got no such tensor, expected one as in {}.", plain,
                                                        original.file().path().string()));
     }
-    const std::string path = plain.substr(0, plain.size() - kWeight.size());
+    const std::string path = plain.substr(0, plain.size() - kWeightEnd.size());
     layers.push_back({network::module_name(target_model(part), path), plain, source, found->second});
   }
 }

@@ -11,17 +11,17 @@
 namespace loraptor::report {
 namespace {
 
-constexpr int kWidth = 10;                    // cells of the bar
+constexpr int kCells = 10;                    // cells of the bar
 constexpr double kSecondsBetweenLines = 5;    // without a terminal
 constexpr double kSecondsBetweenDraws = 0.1;  // on a terminal
 
 std::string bar(double share) {
   static const char* const kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  const int eighths = std::clamp(static_cast<int>(share * kWidth * 8), 0, kWidth * 8);
+  const int eighths = std::clamp(static_cast<int>(share * kCells * 8), 0, kCells * 8);
   std::string text;
   for (int i = 0; i < eighths / 8; ++i) text += "█";
   text += kEighths[eighths % 8];
-  for (int i = eighths / 8 + (eighths % 8 != 0); i < kWidth; ++i) text += " ";
+  for (int i = eighths / 8 + (eighths % 8 != 0); i < kCells; ++i) text += " ";
   return text;
 }
 

@@ -22,7 +22,7 @@ BuiltConfig build(const Strings& more, Strings words = kMinimum) {
 }
 
 /// What building says against `more` on top of the minimum.
-std::string problem(const Strings& more, const Strings& minimum = kMinimum) {
+std::string build_problem(const Strings& more, const Strings& minimum = kMinimum) {
   try {
     build(more, minimum);
   } catch (const UsageError& error) {
@@ -31,8 +31,8 @@ std::string problem(const Strings& more, const Strings& minimum = kMinimum) {
   return "no problem";
 }
 
-void expect_problem(const Strings& more, const std::string& where) {
-  const std::string text = problem(more);
+void expect_build_problem(const Strings& more, const std::string& where) {
+  const std::string text = build_problem(more);
   EXPECT_EQ(text.rfind("[--" + where + "]", 0), 0u) << text;
   EXPECT_EQ(text.find("\n["), std::string::npos) << "more than one problem: " << text;
 }
@@ -86,13 +86,13 @@ TEST(OptionsConfig, the_command_of_the_guide_works) {
 }
 
 TEST(OptionsConfig, what_is_refused_or_not_there_yet_stops_unless_it_is_the_default) {
-  expect_problem({"--torch_compile"}, "torch_compile");
-  expect_problem({"--save_clip"}, "save_clip");
-  EXPECT_EQ(problem({"--keep_tokens", "0", "--caption_dropout_rate", "0"}), "no problem");
+  expect_build_problem({"--torch_compile"}, "torch_compile");
+  expect_build_problem({"--save_clip"}, "save_clip");
+  EXPECT_EQ(build_problem({"--keep_tokens", "0", "--caption_dropout_rate", "0"}), "no problem");
 }
 
 TEST(OptionsConfig, all_problems_are_reported_together) {
-  const std::string text = problem({"--deepspeed", "--save_clip"}, {"--mixed_precision", "no"});
+  const std::string text = build_problem({"--deepspeed", "--save_clip"}, {"--mixed_precision", "no"});
   for (const char* part : {"[--deepspeed]", "[--save_clip]", "[--pretrained_model_name_or_path]", "[--dataset_config]",
                            "[--resolution]", "[--output_dir]"}) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
@@ -100,42 +100,43 @@ TEST(OptionsConfig, all_problems_are_reported_together) {
 }
 
 TEST(OptionsConflict, each_combination_has_its_error) {
-  expect_problem({"--network_module", "networks.unknown"}, "network_module");
-  expect_problem({"--adaptive_noise_scale", "0.1"}, "adaptive_noise_scale");
-  expect_problem({"--scale_v_pred_loss_like_noise_pred"}, "scale_v_pred_loss_like_noise_pred");
-  expect_problem({"--v_pred_like_loss", "0.1", "--v_parameterization"}, "v_pred_like_loss");
-  expect_problem({"--cache_text_encoder_outputs", "--network_args", "train_t5xxl=True"}, "cache_text_encoder_outputs");
-  expect_problem({"--log_with", "tensorboard"}, "logging_dir");
-  expect_problem({"--log_with", "wandb", "--logging_dir", "x"}, "log_with");
-  expect_problem({"--use_8bit_adam", "--optimizer_type", "AdamW"}, "optimizer_type");
-  expect_problem({"--use_8bit_adam", "--use_lion_optimizer"}, "use_8bit_adam");
-  expect_problem({"--fused_backward_pass"}, "fused_backward_pass");
-  expect_problem({"--optimizer_args", "a"}, "optimizer_args");
-  expect_problem({"--lr_scheduler_args", "a=b=c"}, "lr_scheduler_args");
-  expect_problem({"--network_args", "a"}, "network_args");
-  expect_problem({"--optimizer_type", "Adamm"}, "optimizer_type");
-  expect_problem({"--lr_scheduler", "cosin"}, "lr_scheduler");
-  expect_problem({"--lr_warmup_steps", "10"}, "lr_warmup_steps");
-  expect_problem({"--lr_scheduler", "adafactor"}, "lr_scheduler");
-  expect_problem({"--lr_scheduler", "cosine_with_min_lr"}, "lr_scheduler");
-  expect_problem({"--lr_scheduler", "reduce_lr_on_plateau"}, "lr_scheduler");
-  expect_problem({"--lr_scheduler", "polynomial", "--learning_rate", "1e-7"}, "lr_scheduler_args lr_end");
-  expect_problem({"--loss_type", "huber"}, "huber_schedule");
-  expect_problem({"--weighted_captions"}, "weighted_captions");
-  expect_problem({"--sample_every_n_steps", "10"}, "sample_prompts");
-  expect_problem({"--sample_at_first"}, "sample_prompts");
-  expect_problem({"--dim_from_weights"}, "dim_from_weights");
-  expect_problem({"--network_train_unet_only", "--network_train_text_encoder_only"}, "network_train_unet_only");
-  expect_problem({"--learning_rate", "0"}, "learning_rate");
-  expect_problem({"--network_train_unet_only", "--unet_lr", "0"}, "learning_rate");
-  expect_problem({"--save_model_as", "ckpt"}, "save_model_as");
-  expect_problem({"--min_timestep", "500", "--max_timestep", "400"}, "min_timestep");
-  expect_problem({"--gradient_accumulation_steps", "0"}, "gradient_accumulation_steps");
+  expect_build_problem({"--network_module", "networks.unknown"}, "network_module");
+  expect_build_problem({"--adaptive_noise_scale", "0.1"}, "adaptive_noise_scale");
+  expect_build_problem({"--scale_v_pred_loss_like_noise_pred"}, "scale_v_pred_loss_like_noise_pred");
+  expect_build_problem({"--v_pred_like_loss", "0.1", "--v_parameterization"}, "v_pred_like_loss");
+  expect_build_problem({"--cache_text_encoder_outputs", "--network_args", "train_t5xxl=True"},
+                       "cache_text_encoder_outputs");
+  expect_build_problem({"--log_with", "tensorboard"}, "logging_dir");
+  expect_build_problem({"--log_with", "wandb", "--logging_dir", "x"}, "log_with");
+  expect_build_problem({"--use_8bit_adam", "--optimizer_type", "AdamW"}, "optimizer_type");
+  expect_build_problem({"--use_8bit_adam", "--use_lion_optimizer"}, "use_8bit_adam");
+  expect_build_problem({"--fused_backward_pass"}, "fused_backward_pass");
+  expect_build_problem({"--optimizer_args", "a"}, "optimizer_args");
+  expect_build_problem({"--lr_scheduler_args", "a=b=c"}, "lr_scheduler_args");
+  expect_build_problem({"--network_args", "a"}, "network_args");
+  expect_build_problem({"--optimizer_type", "Adamm"}, "optimizer_type");
+  expect_build_problem({"--lr_scheduler", "cosin"}, "lr_scheduler");
+  expect_build_problem({"--lr_warmup_steps", "10"}, "lr_warmup_steps");
+  expect_build_problem({"--lr_scheduler", "adafactor"}, "lr_scheduler");
+  expect_build_problem({"--lr_scheduler", "cosine_with_min_lr"}, "lr_scheduler");
+  expect_build_problem({"--lr_scheduler", "reduce_lr_on_plateau"}, "lr_scheduler");
+  expect_build_problem({"--lr_scheduler", "polynomial", "--learning_rate", "1e-7"}, "lr_scheduler_args lr_end");
+  expect_build_problem({"--loss_type", "huber"}, "huber_schedule");
+  expect_build_problem({"--weighted_captions"}, "weighted_captions");
+  expect_build_problem({"--sample_every_n_steps", "10"}, "sample_prompts");
+  expect_build_problem({"--sample_at_first"}, "sample_prompts");
+  expect_build_problem({"--dim_from_weights"}, "dim_from_weights");
+  expect_build_problem({"--network_train_unet_only", "--network_train_text_encoder_only"}, "network_train_unet_only");
+  expect_build_problem({"--learning_rate", "0"}, "learning_rate");
+  expect_build_problem({"--network_train_unet_only", "--unet_lr", "0"}, "learning_rate");
+  expect_build_problem({"--save_model_as", "ckpt"}, "save_model_as");
+  expect_build_problem({"--min_timestep", "500", "--max_timestep", "400"}, "min_timestep");
+  expect_build_problem({"--gradient_accumulation_steps", "0"}, "gradient_accumulation_steps");
 }
 
 TEST(OptionsConflict, of_image_folders_given_by_flags) {
   const auto folder_problem = [](const Strings& more) {
-    return problem(more, {"--pretrained_model_name_or_path", "m", "--output_dir", "o", "--train_data_dir", "d"});
+    return build_problem(more, {"--pretrained_model_name_or_path", "m", "--output_dir", "o", "--train_data_dir", "d"});
   };
   const auto expect = [&](const Strings& more, const std::string& where) {
     const std::string text = folder_problem(more);

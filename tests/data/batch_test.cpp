@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/error.h"
 #include "data/data_loader.h"
 #include "data/working_folder.h"
@@ -12,7 +14,7 @@
 namespace loraptor::data {
 namespace {
 
-DataConfig describe(const std::string& dataset, const std::string& subset) {
+DataConfig describe_one(const std::string& dataset, const std::string& subset) {
   test::write_text("config.toml", "[[datasets]]\n" + dataset + "\n[[datasets.subsets]]\n" + subset + "\n");
   DataConfig flags;
   flags.dataset_config = "config.toml";
@@ -40,13 +42,15 @@ TEST(Batch, pixels_captions_and_weights_belong_together) {
   test::write_image("a/white.png", 64, 64, 255);
   test::write_text("a/black.caption", "dark\n");
   test::write_text("a/white.caption", "bright\n");
-  const Dataset dataset = Dataset::build(describe("resolution = 64\nbatch_size = 2", "image_dir = 'a'"), 0);
+  const Dataset dataset = Dataset::build(describe_one("resolution = 64\nbatch_size = 2", "image_dir = 'a'"), 0);
   const Batch batch = load_batch(dataset, plan_from_stems(dataset, {"white", "black"}), 1, 0, true);
   EXPECT_EQ(batch.pixels.sizes(), (at::IntArrayRef{2, 3, 64, 64}));
   EXPECT_EQ(batch.pixels[0].min().item<float>(), 1.0f);
   EXPECT_EQ(batch.pixels[1].max().item<float>(), -1.0f);
   EXPECT_EQ(batch.captions, (std::vector<std::string>{"bright", "dark"}));
   EXPECT_EQ(batch.stems, (std::vector<std::string>{"white", "black"}));
+  ASSERT_EQ(batch.crops.size(), 2u);
+  EXPECT_EQ((Size{batch.crops[0].width, batch.crops[0].height}), (Size{64, 64}));
   EXPECT_TRUE(at::equal(batch.loss_weights, at::ones({2})));
   EXPECT_FALSE(batch.masks);
   EXPECT_FALSE(load_batch(dataset, batch.plan, 1, 0, false).pixels.defined());
@@ -56,7 +60,7 @@ TEST(Batch, flips_mirror_image_and_mask_and_are_drawn_per_occurrence) {
   test::WorkingFolder folder;
   write_gradient("a/x.png", 64, 64);
   const Dataset dataset = Dataset::build(
-      describe("resolution = 64", "image_dir = 'a'\nnum_repeats = 32\nflip_aug = true\nalpha_mask = true"), 3);
+      describe_one("resolution = 64", "image_dir = 'a'\nnum_repeats = 32\nflip_aug = true\nalpha_mask = true"), 3);
   int flips = 0;
   for (const BatchPlan& plan : dataset.epoch(1)) {
     const Batch batch = load_batch(dataset, plan, 1, 0, true);
@@ -72,11 +76,31 @@ TEST(Batch, flips_mirror_image_and_mask_and_are_drawn_per_occurrence) {
   EXPECT_LT(flips, 28);
 }
 
+TEST(Batch, tells_where_each_image_was_cut) {
+  test::WorkingFolder folder;
+  write_gradient("a/x.png", 256, 64);
+  const Dataset dataset =
+      Dataset::build(describe_one("resolution = 64\nenable_bucket = true\nmin_bucket_reso = 64\nmax_bucket_reso = 64\n"
+                                  "bucket_reso_steps = 32",
+                                  "image_dir = 'a'\nnum_repeats = 8\nrandom_crop = true"),
+                     3);
+  std::set<int64_t> lefts;
+  for (const BatchPlan& plan : dataset.epoch(1)) {
+    const Batch batch = load_batch(dataset, plan, 1, 0, true);
+    const ResizeCrop& crop = batch.crops.at(0);
+    EXPECT_EQ((Size{crop.resized_width, crop.resized_height}), (Size{256, 64}));
+    lefts.insert(crop.crop_left);
+    // 256 px wide, so the grey value is the column.
+    EXPECT_NEAR(batch.pixels[0][0][0][0].item<float>(), static_cast<float>(crop.crop_left) / 255 * 2 - 1, 1e-6f);
+  }
+  EXPECT_GT(lefts.size(), 3u);
+}
+
 TEST(Batch, mask_images_are_cut_like_their_image) {
   test::WorkingFolder folder;
   write_gradient("img/x.png", 96, 64);
   write_gradient("mask/x.png", 96, 64);
-  DataConfig flags = describe("resolution = 64", "image_dir = 'img'\nconditioning_data_dir = 'mask'");
+  DataConfig flags = describe_one("resolution = 64", "image_dir = 'img'\nconditioning_data_dir = 'mask'");
   flags.masked_loss = true;
   const Dataset dataset = Dataset::build(flags, 0);
   const Batch batch = load_batch(dataset, dataset.epoch(1)[0], 1, 0, true);
@@ -90,7 +114,7 @@ TEST(Batch, cache_input_is_the_centre_without_draws) {
   test::WorkingFolder folder;
   write_gradient("a/x.png", 96, 64);
   const Dataset dataset =
-      Dataset::build(describe("resolution = 64", "image_dir = 'a'\nflip_aug = true\nalpha_mask = true"), 0);
+      Dataset::build(describe_one("resolution = 64", "image_dir = 'a'\nflip_aug = true\nalpha_mask = true"), 0);
   const CacheInput input = load_cache_input(dataset, dataset.images()[0]);
   EXPECT_EQ(input.pixels.sizes(), (at::IntArrayRef{3, 64, 64}));
   EXPECT_EQ(input.original, (Size{96, 64}));
@@ -115,10 +139,11 @@ TEST(DataLoader, batches_do_not_depend_on_the_number_of_workers) {
     test::write_text(fmt::format("a/x{}.caption", i), "one, two, three, four, five\n");
   }
   const Dataset dataset = Dataset::build(
-      describe("resolution = 64\nbatch_size = 2\nenable_bucket = true\nmin_bucket_reso = 32\nmax_bucket_reso = 128\n"
-               "bucket_reso_steps = 32",
-               "image_dir = 'a'\nnum_repeats = 3\nflip_aug = true\ncolor_aug = true\nrandom_crop = true\n"
-               "shuffle_caption = true\ncaption_dropout_rate = 0.2"),
+      describe_one(
+          "resolution = 64\nbatch_size = 2\nenable_bucket = true\nmin_bucket_reso = 32\nmax_bucket_reso = 128\n"
+          "bucket_reso_steps = 32",
+          "image_dir = 'a'\nnum_repeats = 3\nflip_aug = true\ncolor_aug = true\nrandom_crop = true\n"
+          "shuffle_caption = true\ncaption_dropout_rate = 0.2"),
       5);
   const std::vector<Batch> alone = load_all(dataset, 0);
   for (const int64_t workers : {1, 2, 8}) {
@@ -135,7 +160,7 @@ TEST(DataLoader, batches_do_not_depend_on_the_number_of_workers) {
 TEST(DataLoader, an_error_of_a_worker_reaches_the_caller) {
   test::WorkingFolder folder;
   for (int i = 0; i < 4; ++i) test::write_image(fmt::format("a/x{}.png", i), 64, 64);
-  const Dataset dataset = Dataset::build(describe("resolution = 64", "image_dir = 'a'"), 0);
+  const Dataset dataset = Dataset::build(describe_one("resolution = 64", "image_dir = 'a'"), 0);
   std::filesystem::remove("a/x2.png");
   for (const int64_t workers : {0, 2}) {
     LoaderOptions options;
@@ -159,7 +184,7 @@ TEST(DataLoader, an_error_of_a_worker_reaches_the_caller) {
 TEST(DataLoader, may_be_destroyed_before_its_end) {
   test::WorkingFolder folder;
   for (int i = 0; i < 9; ++i) test::write_image(fmt::format("a/x{}.png", i), 64, 64);
-  const Dataset dataset = Dataset::build(describe("resolution = 64", "image_dir = 'a'"), 0);
+  const Dataset dataset = Dataset::build(describe_one("resolution = 64", "image_dir = 'a'"), 0);
   LoaderOptions options;
   options.workers = 2;
   DataLoader loader(dataset, dataset.epoch(1), options);

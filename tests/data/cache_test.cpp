@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "data/cache_check.h"
 #include "data/cache_claim.h"
+#include "data/golden_size.h"
 #include "support/golden.h"
 #include "support/refusal.h"
 #include "support/temp_folder.h"
@@ -23,8 +24,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 fs::path golden(const std::string& name) { return test::golden_folder() / "data/npz" / name; }
-
-Size size_of(const json& pair) { return {pair[0].get<int64_t>(), pair[1].get<int64_t>()}; }
 
 StoredLatents made_latents(const Size& bucket, double value) {
   StoredLatents stored;

@@ -4,6 +4,7 @@
 
 #include "data/augment.h"
 #include "data/batch.h"
+#include "data/golden_size.h"
 #include "data/image_transform.h"
 #include "data/working_folder.h"
 #include "support/golden.h"
@@ -14,8 +15,6 @@ namespace {
 using nlohmann::json;
 
 json augment_cases(const std::string& name) { return test::list_of(test::golden_data("augment.json"), name); }
-
-Size size_of(const json& value) { return {value[0].get<int64_t>(), value[1].get<int64_t>()}; }
 
 void expect_crop(const ResizeCrop& got, const json& want) {
   EXPECT_EQ((Size{got.resized_width, got.resized_height}), size_of(want["resized"]));

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "network/by_name.h"
 #include "network/network_merge.h"
 #include "support/temp_folder.h"
 #include "synthetic_targets.h"
@@ -43,8 +44,6 @@ void randomize(const Network& network) {
   const at::NoGradGuard no_grad;
   network.flat_values().copy_(at::randn_like(network.flat_values()) / 4);
 }
-
-std::map<std::string, at::Tensor> by_name(const io::NamedTensors& tensors) { return {tensors.begin(), tensors.end()}; }
 
 at::Tensor qkv_output(const SyntheticModel& model, const at::Tensor& x) {
   const at::NoGradGuard no_grad;

@@ -155,14 +155,25 @@ TEST_F(LoraConcat, other_shapes_and_other_numbers_of_ratios_are_refused) {
   EXPECT_THROW(read_weighted_loras({"a", "b"}, {1.0}), UsageError);
 }
 
-TEST_F(LoraConcat, files_that_are_no_plain_pairs_are_refused) {
+TEST_F(LoraConcat, a_file_with_dora_becomes_no_plain_lora) {
   const test::TempFolder folder;
   auto tensors = lora_tensors({{"lora_unet_joint_blocks_0_x_block_attn_qkv", random_pair(2, 8, 24, 2)}}, at::kFloat);
   io::write_safetensors(folder / "lora", tensors);
-  EXPECT_EQ(read_plain_lora(folder / "lora").modules.size(), 1u);
+  EXPECT_EQ(read_any_lora(folder / "lora").file.modules.size(), 1u);
   tensors.emplace_back("lora_unet_joint_blocks_0_x_block_attn_qkv.dora_scale", at::ones({24, 1}));
   io::write_safetensors(folder / "dora", tensors);
-  EXPECT_THROW(read_plain_lora(folder / "dora"), FileError);
+  const auto dora = read_any_lora(folder / "dora");
+  EXPECT_EQ(dora.factors.size(), 1u);
+  EXPECT_THROW(concat_loras({dora}), FileError);
+}
+
+TEST_F(LoraConcat, messages_name_the_flags_of_the_command) {
+  try {
+    read_weighted_loras({"a", "b"}, {1.0}, {"--network_weights", "--network_mul"});
+    ADD_FAILURE();
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("--network_weights"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(LoraConcat, the_metadata_tell_sizes_and_origin) {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "network/by_name.h"
 #include "network/lora_file.h"
 #include "support/golden.h"
 
@@ -13,9 +14,6 @@ namespace loraptor::network {
 namespace {
 
 using test::GoldenFile;
-using Tensors = std::map<std::string, at::Tensor>;
-
-Tensors by_name(const io::NamedTensors& tensors) { return {tensors.begin(), tensors.end()}; }
 
 /// The tensors under `prefix`, without it.
 io::NamedTensors under(const GoldenFile& file, const std::string& prefix) {

@@ -13,11 +13,11 @@ namespace {
 
 using Ids = std::vector<int64_t>;
 
-Ids encode(std::string_view text) { return test::tokenizers().clip_l->encode(text); }
+Ids encode_clip_l(std::string_view text) { return test::tokenizers().clip_l->encode(text); }
 
 TEST(ClipBpe, EmptyTextIsStartAndEnd) {
-  EXPECT_EQ(encode(""), (Ids{49406, 49407}));
-  EXPECT_EQ(encode(" \n\t"), (Ids{49406, 49407}));
+  EXPECT_EQ(encode_clip_l(""), (Ids{49406, 49407}));
+  EXPECT_EQ(encode_clip_l(" \n\t"), (Ids{49406, 49407}));
   const Tokens tokens = test::tokenizers().clip_g->tokenize("", 4);
   EXPECT_EQ(tokens.ids, (Ids{49406, 49407, 0, 0}));
   EXPECT_EQ(tokens.mask, (Ids{1, 1, 0, 0}));
@@ -25,8 +25,8 @@ TEST(ClipBpe, EmptyTextIsStartAndEnd) {
 }
 
 TEST(ClipBpe, SpecialTokensAreFoundInAnyLetterCase) {
-  EXPECT_EQ(encode("a<|endoftext|>b"), (Ids{49406, 320, 49407, 321, 49407}));
-  EXPECT_EQ(encode("<|StartOfText|>"), (Ids{49406, 49406, 49407}));
+  EXPECT_EQ(encode_clip_l("a<|endoftext|>b"), (Ids{49406, 320, 49407, 321, 49407}));
+  EXPECT_EQ(encode_clip_l("<|StartOfText|>"), (Ids{49406, 49406, 49407}));
 }
 
 TEST(ClipBpe, CuttingKeepsTheStartAndCountsTheRest) {
@@ -39,10 +39,12 @@ TEST(ClipBpe, CuttingKeepsTheStartAndCountsTheRest) {
 
 TEST(ClipBpe, VeryLongWordsAreEncoded) {
   const std::string word(20000, 'q');
-  EXPECT_GT(encode(word).size(), 1000u);
+  EXPECT_GT(encode_clip_l(word).size(), 1000u);
 }
 
-TEST(ClipBpe, InvalidBytesAreReadAsReplacementCharacters) { EXPECT_EQ(encode("a\xFF"), encode("a\uFFFD")); }
+TEST(ClipBpe, InvalidBytesAreReadAsReplacementCharacters) {
+  EXPECT_EQ(encode_clip_l("a\xFF"), encode_clip_l("a\uFFFD"));
+}
 
 TEST(FormatClipBpe, OtherJsonIsRefused) {
   const test::TempFolder folder;

@@ -13,27 +13,27 @@ namespace {
 
 using Ids = std::vector<int64_t>;
 
-Ids encode(std::string_view text) { return test::tokenizers().t5->encode(text); }
+Ids encode_t5(std::string_view text) { return test::tokenizers().t5->encode(text); }
 
 TEST(T5Unigram, EmptyTextIsTheEndToken) {
-  EXPECT_EQ(encode(""), (Ids{1}));
-  EXPECT_EQ(encode("  \n "), (Ids{1}));
-  EXPECT_EQ(encode("\u0085 "), (Ids{1}));
+  EXPECT_EQ(encode_t5(""), (Ids{1}));
+  EXPECT_EQ(encode_t5("  \n "), (Ids{1}));
+  EXPECT_EQ(encode_t5("\u0085 "), (Ids{1}));
   const Tokens tokens = test::tokenizers().t5->tokenize("", 3);
   EXPECT_EQ(tokens.ids, (Ids{1, 0, 0}));
   EXPECT_EQ(tokens.mask, (Ids{1, 0, 0}));
 }
 
 TEST(T5Unigram, SpecialTokensInACaptionAreTokens) {
-  EXPECT_EQ(encode("a</s>b"), (Ids{3, 9, 1, 3, 115, 1}));
-  EXPECT_EQ(encode("<extra_id_0> hole <extra_id_99>"), (Ids{32099, 6356, 32000, 1}));
-  EXPECT_EQ(encode("<pad><unk>"), (Ids{0, 2, 1}));
+  EXPECT_EQ(encode_t5("a</s>b"), (Ids{3, 9, 1, 3, 115, 1}));
+  EXPECT_EQ(encode_t5("<extra_id_0> hole <extra_id_99>"), (Ids{32099, 6356, 32000, 1}));
+  EXPECT_EQ(encode_t5("<pad><unk>"), (Ids{0, 2, 1}));
 }
 
 TEST(T5Unigram, WhatOnlyLooksLikeASpecialTokenIsText) {
   for (const char* text : {"<extra_id_100>", "<extra_id_01>", "<extra_id_>", "<extra_id_-1>", "<extra_id_5", "<s>"}) {
-    for (const int64_t id : encode(text)) EXPECT_LT(id, 32000) << text;
-    EXPECT_GT(encode(text).size(), 2u) << text;
+    for (const int64_t id : encode_t5(text)) EXPECT_LT(id, 32000) << text;
+    EXPECT_GT(encode_t5(text).size(), 2u) << text;
   }
 }
 

@@ -75,16 +75,16 @@ def latent_deviation(vae, pictures=512):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=5000)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
-    vae = Vae().to(memory_format=torch.channels_last)
+    vae = Vae()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=TOP_RATE, betas=(0.9, 0.99), weight_decay=0.0)
     run, log = Run(arguments.folder / "vae_state.pt", vae, optimizer, arguments.steps, 0.998), Log(20)
     for step in run:
         optimizer.param_groups[0]["lr"] = learning_rate(step, arguments.steps, TOP_RATE)
-        pixels = batch(step, arguments.steps).contiguous(memory_format=torch.channels_last)
+        pixels = batch(step, arguments.steps)
         noise = torch.randn(len(pixels), 16, pixels.shape[2] // 8, pixels.shape[3] // 8,
                             generator=torch.Generator().manual_seed(SEED + step))
         loss, l2, kl = loss_of(vae, pixels, noise)
