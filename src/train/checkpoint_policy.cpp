@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+
 namespace loraptor::train {
 namespace {
 
@@ -14,6 +17,8 @@ std::string step_name(const SaveConfig& config, int64_t step) {
 std::string epoch_name(const SaveConfig& config, int64_t epoch) {
   return fmt::format("{}-{:06d}", name_or(config, "epoch"), epoch);
 }
+
+std::string recovery_name(const SaveConfig& config) { return name_or(config, "last") + "-recovery"; }
 
 std::string model_file(const SaveConfig& config, const std::string& name) { return name + "." + config.save_model_as; }
 std::string state_folder(const std::string& name) { return name + "-state"; }
@@ -33,6 +38,13 @@ std::optional<int64_t> step_to_remove(int64_t step, int64_t every, int64_t keep)
   if (removed < 0) return std::nullopt;
   removed -= removed % every;
   return removed;
+}
+
+/// Whether `text` is `start` and then a number of at least `digits` digits.
+bool is_numbered(const std::string& text, const std::string& start, size_t digits) {
+  if (!text.starts_with(start) || text.size() < start.size() + digits) return false;
+  return std::all_of(text.begin() + static_cast<std::ptrdiff_t>(start.size()), text.end(),
+                     [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
 }  // namespace
@@ -79,7 +91,39 @@ SaveDecision save_at_end(const SaveConfig& config) {
   const std::string name = name_or(config, "last");
   decision.model = model_file(config, name);
   if (config.save_state || config.save_state_on_train_end) decision.state = state_folder(name);
+  decision.remove_model = model_file(config, recovery_name(config));
+  decision.remove_state = state_folder(recovery_name(config));
   return decision;
+}
+
+SaveDecision save_at_stop(const SaveConfig& config) {
+  SaveDecision decision = save_for_recovery(config);
+  decision.model = model_file(config, recovery_name(config));
+  return decision;
+}
+
+SaveDecision save_for_recovery(const SaveConfig& config) {
+  SaveDecision decision;
+  decision.state = state_folder(recovery_name(config));
+  return decision;
+}
+
+bool is_state_name(const SaveConfig& config, const std::string& folder) {
+  const std::string ending = state_folder("");
+  if (!folder.ends_with(ending)) return false;
+  const std::string name = folder.substr(0, folder.size() - ending.size());
+  return name == name_or(config, "last") || name == recovery_name(config) ||
+         is_numbered(name, name_or(config, "at") + "-step", 8) || is_numbered(name, name_or(config, "epoch") + "-", 6);
+}
+
+std::vector<std::string> name_stems(const SaveConfig& config) {
+  if (config.output_name) return {*config.output_name};
+  return {"last", "at-step", "epoch-"};
+}
+
+std::string average_file(const std::string& model) {
+  const size_t dot = model.rfind('.');
+  return model.substr(0, dot) + "_ema" + model.substr(dot);
 }
 
 }  // namespace loraptor::train

@@ -22,7 +22,8 @@ void expect_steps_left(const char* flag, int64_t step, const TrainPlan& plan) {
 TrainState initial_state(const LoopConfig& loop, const TrainPlan& plan, const std::optional<TrainState>& resumed) {
   TrainState state = resumed.value_or(TrainState{});
   if (!loop.initial_step && !loop.initial_epoch) {
-    expect_steps_left("resume", state.step, plan);
+    // A run may also have ended between its last step and its last file.
+    if (state.events_done == kAfterEpoch && !loop.auto_resume) expect_steps_left("resume", state.step, plan);
     return state;
   }
   state.step = loop.initial_step ? *loop.initial_step : (*loop.initial_epoch - 1) * plan.steps_per_epoch;
@@ -33,6 +34,8 @@ TrainState initial_state(const LoopConfig& loop, const TrainPlan& plan, const st
   state.batch = std::min(steps_in_epoch * plan.accumulation, plan.batches_per_epoch);
   state.micro_step = epochs_done * plan.batches_per_epoch + state.batch;
   state.losses.clear();
+  state.group_losses.clear();
+  state.events_done = kAfterStep;
   return state;
 }
 

@@ -1,11 +1,14 @@
 #include "train/resume.h"
 
 #include <ATen/core/grad_mode.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "io/safetensors.h"
 
@@ -21,6 +24,42 @@ nlohmann::json read_json(const fs::path& path) {
   }
 }
 
+/// States of older versions have an empty DONE: there is nothing to compare then.
+void check_files(const fs::path& folder) {
+  if (!fs::exists(folder / "DONE")) {
+    throw FileError(folder, "incomplete state: got no file DONE, expected one.\nHint: use an older state.");
+  }
+  std::istringstream lines(read_file(folder / "DONE"));
+  for (std::string expected, name; lines >> expected >> name;) {
+    if (!fs::exists(folder / name)) {
+      throw FileError(folder / name, "missing: got no such file, expected one.\nHint: use an older state.");
+    }
+    const std::string got = sha256_hex_of_file(folder / name);
+    if (got == expected) continue;
+    throw FileError(folder / name, fmt::format("damaged: got SHA-256 {}…, expected {}….\nHint: use an older state.",
+                                               got.substr(0, 12), expected.substr(0, 12)));
+  }
+}
+
+at::Tensor fitting(const io::SafetensorsFile& file, const std::string& name, const at::Tensor& like) {
+  const auto values = file.tensor(name);
+  if (values.sizes() == like.sizes()) return values;
+  throw FileError(file.path(),
+                  fmt::format("{}: got {} numbers, expected {}.\nHint: the network options (--network_dim, "
+                              "--network_args, which models are trained) differ from those of the run "
+                              "that saved this state.",
+                              name, values.numel(), like.numel()));
+}
+
+void restore_average(const io::SafetensorsFile& file, WeightAverage& average, const at::Tensor& weights) {
+  if (file.has("average.values")) {
+    average.restore(fitting(file, "average.values", average.values()));
+    return;
+  }
+  average.restore(weights);
+  log::warn("[--ema_decay] {} has no average: it begins at the weights of the state.", file.path().string());
+}
+
 }  // namespace
 
 std::optional<TrainState> read_train_state(const fs::path& folder) {
@@ -31,9 +70,7 @@ std::optional<TrainState> read_train_state(const fs::path& folder) {
   if (fs::exists(file)) {
     const auto json = read_json(file);
     if (json.contains("loraptor")) {
-      if (!fs::exists(folder / "DONE")) {
-        throw FileError(folder, "incomplete state: got no file DONE, expected one.\nHint: use an older state.");
-      }
+      check_files(folder);
       return train_state_from_json(json["loraptor"], file.string());
     }
   }
@@ -47,18 +84,26 @@ std::optional<TrainState> read_train_state(const fs::path& folder) {
   return std::nullopt;
 }
 
-void restore(const fs::path& folder, network::Network& network, optim::Optimizer& optimizer,
-             optim::GradScaler& scaler) {
+void report_differences(const fs::path& folder, const RunIdentity& identity) {
+  if (!fs::exists(folder / "train_state.json")) return;
+  const auto json = read_json(folder / "train_state.json");
+  const auto found = differences(json.value("run", nlohmann::json()), identity);
+  if (found.empty()) return;
+  log::warn("[--resume] this run differs from the one that saved {}: {}.", folder.string(), fmt::join(found, "; "));
+}
+
+void restore(const fs::path& folder, const TrainState& state, const RunParts& parts) {
   const fs::path optimizer_file = folder / "optimizer.safetensors";
   if (!fs::exists(optimizer_file)) {
-    network.load(folder / "model.safetensors");
+    parts.network.load(folder / "model.safetensors");
+    if (parts.average != nullptr) parts.average->restore(parts.network.flat_values());
     return;
   }
   const auto file = io::SafetensorsFile::open(optimizer_file);
   const auto recorded = file->metadata().find("optimizer");
-  if (recorded != file->metadata().end() && recorded->second != optimizer.description()) {
+  if (recorded != file->metadata().end() && recorded->second != parts.optimizer.description()) {
     log::warn("[--resume] the optimizer differs: the state was written by {}, this run uses {}.", recorded->second,
-              optimizer.description());
+              parts.optimizer.description());
   }
   // Copies: the file's mapping is read-only and goes away with it.
   std::map<std::string, at::Tensor> optimizer_state, scaler_state;
@@ -66,20 +111,17 @@ void restore(const fs::path& folder, network::Network& network, optim::Optimizer
     if (name.starts_with("optimizer.")) optimizer_state[name.substr(10)] = file->tensor(name).clone();
     if (name.starts_with("scaler.")) scaler_state[name.substr(7)] = file->tensor(name).clone();
   }
-  const auto values = file->tensor("network.values");
-  if (values.sizes() != network.flat_values().sizes()) {
-    throw FileError(optimizer_file, fmt::format("LoRA parameters: got {}, expected {}.\nHint: the network options "
-                                                "(--network_dim, --network_args, which models are trained) differ from "
-                                                "those of the run that saved this state.",
-                                                values.numel(), network.flat_values().numel()));
-  }
-  network.load(folder / "model.safetensors");  // alphas, and a check that the modules are the same
+  const auto values = fitting(*file, "network.values", parts.network.flat_values());
+  parts.network.load(folder / "model.safetensors");  // alphas, and a check that the modules are the same
   {
-    at::NoGradGuard no_grad;
-    at::Tensor(network.flat_values()).copy_(values);
+    const at::NoGradGuard no_grad;
+    at::Tensor(parts.network.flat_values()).copy_(values);
+    const at::Tensor gradients = parts.network.flat_gradients();
+    if (!state.group_losses.empty()) gradients.copy_(fitting(*file, "network.gradients", gradients));
   }
-  optimizer.load_state_dict(optimizer_state);
-  if (scaler.enabled()) scaler.load_state_dict(scaler_state);
+  parts.optimizer.load_state_dict(optimizer_state);
+  if (parts.scaler.enabled()) parts.scaler.load_state_dict(scaler_state);
+  if (parts.average != nullptr) restore_average(*file, *parts.average, values);
 }
 
 }  // namespace loraptor::train

@@ -4,20 +4,22 @@
 #include <filesystem>
 #include <optional>
 
-#include "network/network.h"
-#include "optim/grad_scaler.h"
-#include "optim/optimizer.h"
+#include "train/run_identity.h"
+#include "train/run_parts.h"
 #include "train/train_state.h"
 
 namespace loraptor::train {
 
-/// Reads the position and seed of a state without touching any model.
+/// Reads the position and seed of a state without touching any model. Its files are compared with their checksums.
 /// A folder of the reference's trainer (pickled states) gives only weights and the step: nullopt, after saying so.
-/// Throws FileError if the folder is missing or incomplete.
+/// Throws FileError if the folder is missing, incomplete or damaged.
 std::optional<TrainState> read_train_state(const std::filesystem::path& folder);
 
-/// Restores weights, optimizer and loss scale. Throws FileError or UsageError where the state does not fit the run.
-void restore(const std::filesystem::path& folder, network::Network& network, optim::Optimizer& optimizer,
-             optim::GradScaler& scaler);
+/// Warns, in one line, of everything that differs between the run that saved the state and this one.
+void report_differences(const std::filesystem::path& folder, const RunIdentity& identity);
+
+/// Restores weights, optimizer, loss scale, weight average and, with losses of an unfinished step in `state`, its
+/// gradients. Throws FileError or UsageError where the files do not fit the run.
+void restore(const std::filesystem::path& folder, const TrainState& state, const RunParts& parts);
 
 }  // namespace loraptor::train

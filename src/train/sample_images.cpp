@@ -18,13 +18,14 @@ std::vector<std::string> prompt_texts(const std::vector<pipeline::SamplePrompt>&
   return texts;
 }
 
-std::vector<SampledImage> SampleImages::generate(const std::string& moment) {
+std::optional<std::vector<SampledImage>> SampleImages::generate(const std::string& moment, const StopSignals& signals) {
   const at::NoGradGuard no_grad;
   const auto prompts =
       setup_.prompts.empty() ? pipeline::read_prompt_file(*setup_.config.sample.sample_prompts) : setup_.prompts;
   const Stopwatch watch;
   std::vector<SampledImage> images;
   for (size_t number = 0; number < prompts.size(); ++number) {
+    if (signals.received() != 0) return std::nullopt;
     images.push_back(generate_one(prompts[number], number, moment));
   }
   log::info("{} sample image(s) at {} in {:.1f} s", images.size(), moment, watch.seconds());

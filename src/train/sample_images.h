@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
+#include "base/signals.h"
 #include "memory/block_runner.h"
 #include "pipeline/generate.h"
 #include "tensor/rng.h"
@@ -29,8 +31,10 @@ class SampleImages {
   explicit SampleImages(SampleSetup setup) : setup_(std::move(setup)) {}
 
   /// Makes all images and writes them to <output_dir>/sample.
-  ///   moment   "e000001" or "000100": part of the file names
-  std::vector<SampledImage> generate(const std::string& moment);
+  ///   moment    "e000001" or "000100": part of the file names
+  ///   signals   once one came, no further image is begun
+  /// Returns nothing if a signal came before the last image was begun.
+  std::optional<std::vector<SampledImage>> generate(const std::string& moment, const StopSignals& signals);
 
  private:
   SampledImage generate_one(const pipeline::SamplePrompt& prompt, size_t number, const std::string& moment);

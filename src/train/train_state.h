@@ -7,6 +7,20 @@
 
 namespace loraptor::train {
 
+/// What follows an optimizer step, and after them what follows the last step of an epoch, in this order. A state
+/// remembers how far it got, so that a resumed run leaves nothing out and does nothing twice.
+enum Event : int64_t {
+  kStepSamples,
+  kStepSave,
+  kStepValidation,
+  kAfterStep,  // all of a step is done
+  kEpochValidation = kAfterStep,
+  kEpochLog,
+  kEpochSave,
+  kEpochSamples,
+  kAfterEpoch,  // all of an epoch is done
+};
+
 struct TrainState {
   int64_t step = 0;        // optimizer steps done (counted, also skipped ones)
   int64_t updates = 0;     // optimizer steps that really happened: the index of the learning-rate schedule
@@ -15,10 +29,17 @@ struct TrainState {
   int64_t micro_step = 0;  // batches of the whole run done
   uint64_t seed = 0;
   std::vector<double> losses;  // of the loss average
+
+  int64_t events_done = kAfterStep;   // the Event that comes next
+  std::vector<double> group_losses;   // losses of the micro-steps since the last optimizer step
+  std::vector<double> recent_losses;  // of the last steps, see LossWatch
+  int64_t far_losses = 0;             // how many steps in a row were far above them
+  int64_t rollbacks = 0;              // returns to an earlier state; each halves the learning rates
 };
 
 nlohmann::json to_json(const TrainState& state);
 
+/// Members that older files lack have their defaults.
 /// Throws UsageError naming `source` if a member is missing or of a wrong type.
 TrainState train_state_from_json(const nlohmann::json& json, const std::string& source);
 

@@ -54,5 +54,35 @@ TEST(CheckpointPolicy, NamesWithoutOutputName) {
   EXPECT_EQ(save_at_end(config).model, "last.safetensors");
 }
 
+TEST(CheckpointPolicy, AStopHasNamesOfItsOwnThatGoWhenTheRunIsOver) {
+  SaveConfig config;
+  config.output_name = "cat";
+  EXPECT_EQ(save_at_stop(config).model, "cat-recovery.safetensors");
+  EXPECT_EQ(save_at_stop(config).state, "cat-recovery-state");
+  EXPECT_TRUE(save_for_recovery(config).model.empty());
+  EXPECT_EQ(save_for_recovery(config).state, "cat-recovery-state");
+  EXPECT_EQ(save_at_end(config).remove_model, "cat-recovery.safetensors");
+  EXPECT_EQ(save_at_end(config).remove_state, "cat-recovery-state");
+}
+
+TEST(CheckpointPolicy, KnowsTheStatesOfARun) {
+  SaveConfig config;
+  config.output_name = "cat";
+  for (const char* name : {"cat-state", "cat-recovery-state", "cat-step00000010-state", "cat-000003-state"}) {
+    EXPECT_TRUE(is_state_name(config, name)) << name;
+  }
+  for (const char* name :
+       {"cat", "cat-state.tmp-7", "dog-state", "cat-step10-state", "cat-v2-state", "at-000003-state"}) {
+    EXPECT_FALSE(is_state_name(config, name)) << name;
+  }
+  EXPECT_TRUE(is_state_name({}, "last-state"));
+  EXPECT_TRUE(is_state_name({}, "at-step00000010-state"));
+  EXPECT_TRUE(is_state_name({}, "epoch-000003-state"));
+}
+
+TEST(CheckpointPolicy, TheAverageStandsBesideTheLora) {
+  EXPECT_EQ(average_file("cat.v1-step00000010.safetensors"), "cat.v1-step00000010_ema.safetensors");
+}
+
 }  // namespace
 }  // namespace loraptor::train

@@ -72,6 +72,15 @@ TEST(InitialState, TheScheduleFollowsTheResumedStateOnly) {
   EXPECT_EQ(initial_state(loop(5, {}, true), plan(), std::nullopt).updates, 0);
 }
 
+TEST(InitialState, AStateOfAFinishedRunIsRefusedAndOneBeforeItsLastFileIsNot) {
+  TrainState resumed;
+  resumed.step = 10;
+  resumed.events_done = kAfterEpoch;
+  EXPECT_THROW(initial_state(loop({}, {}, false), plan(), resumed), UsageError);
+  resumed.events_done = kAfterStep;
+  EXPECT_EQ(initial_state(loop({}, {}, false), plan(), resumed).step, 10);
+}
+
 TEST(InitialState, AStartAtTheEndIsRefused) {
   EXPECT_THROW(initial_state(loop(10, {}, true), plan(), std::nullopt), UsageError);
   EXPECT_THROW(initial_state(loop({}, 5, false), plan(), std::nullopt), UsageError);

@@ -1,0 +1,34 @@
+// The first signal is noted, the second ends the process.
+#include "base/signals.h"
+
+#include <gtest/gtest.h>
+
+namespace loraptor {
+namespace {
+
+TEST(StopSignals, NoteTheFirst) {
+  const StopSignals signals;
+  EXPECT_EQ(signals.received(), 0);
+  ::raise(SIGTERM);
+  EXPECT_EQ(signals.received(), SIGTERM);
+}
+
+TEST(StopSignals, EndTheProcessAtTheSecond) {
+  const auto interrupt_twice = [] {
+    const StopSignals signals;
+    ::raise(SIGINT);
+    ::raise(SIGTERM);
+  };
+  EXPECT_EXIT(interrupt_twice(), testing::ExitedWithCode(128 + SIGTERM), "second signal leaves at once");
+}
+
+TEST(StopSignals, GiveTheHandlersBack) {
+  struct sigaction before = {}, after = {};
+  ::sigaction(SIGINT, nullptr, &before);
+  { const StopSignals signals; }
+  ::sigaction(SIGINT, nullptr, &after);
+  EXPECT_EQ(before.sa_handler, after.sa_handler);
+}
+
+}  // namespace
+}  // namespace loraptor
