@@ -24,7 +24,8 @@ struct GenerateArgs {
   std::optional<std::string> prompt_file, negative_prompt, device;
   std::string outdir = "outputs", mixed_precision = "no";
   std::optional<int64_t> width, height, steps, seed, cpu_threads;
-  std::optional<double> scale;
+  std::optional<double> scale, slg_scale, slg_start, slg_end;
+  std::optional<std::string> slg_layers;
   int64_t images_per_prompt = 1;
 };
 
@@ -46,6 +47,11 @@ void add_options(CommandOptions& options, GenerateArgs& args) {
   options.add("--height", &args.height, "Height likewise.");
   options.add("--steps", &args.steps, "Sampling steps likewise (30).");
   options.add("--scale", &args.scale, "Guidance likewise (7.5).");
+  options.add("--slg_scale", &args.slg_scale,
+              "Strength of skip-layer guidance likewise (0, off; 2.5 for SD3.5 Medium).");
+  options.add("--slg_layers", &args.slg_layers, "Blocks that it leaves out likewise (7,8,9).");
+  options.add("--slg_start", &args.slg_start, "It acts after this share of the steps, likewise (0.01) …");
+  options.add("--slg_end", &args.slg_end, "… and before this one (0.2).");
   options.add("--seed", &args.seed, "Seed likewise; without any each image gets a fresh one, named in its file.");
   options.add("--images_per_prompt", &args.images_per_prompt, "Images of each prompt, with seeds one after the other.");
   options.add("--outdir", &args.outdir, "Folder for the images.");
@@ -68,6 +74,12 @@ int64_t side(int64_t asked, const char* flag) {
   return side;
 }
 
+std::vector<int64_t> slg_layers(const std::string& text) {
+  const auto layers = pipeline::parse_layers(text);
+  if (!layers) throw UsageError(fmt::format("[--slg_layers] got '{}', expected block numbers such as 7,8,9.", text));
+  return *layers;
+}
+
 /// The prompts with what the command line says about all of them.
 std::vector<pipeline::SamplePrompt> read_prompts(const GenerateArgs& args) {
   if (args.prompts.empty() == !args.prompt_file.has_value()) {
@@ -83,6 +95,10 @@ std::vector<pipeline::SamplePrompt> read_prompts(const GenerateArgs& args) {
     if (args.steps) prompt.steps = *args.steps;
     if (args.scale) prompt.scale = *args.scale;
     if (args.seed) prompt.seed = *args.seed;
+    if (args.slg_scale) prompt.slg.scale = *args.slg_scale;
+    if (args.slg_start) prompt.slg.start = *args.slg_start;
+    if (args.slg_end) prompt.slg.end = *args.slg_end;
+    if (args.slg_layers) prompt.slg.layers = slg_layers(*args.slg_layers);
   }
   return prompts;
 }
@@ -113,12 +129,6 @@ void check(const GenerateArgs& args) {
   if (args.cpu_threads && *args.cpu_threads < 1) {
     throw UsageError(fmt::format("[--cpu_threads] got {}, expected at least 1.", *args.cpu_threads));
   }
-  if (!args.strengths.empty() && args.strengths.size() != args.loras.size()) {
-    throw UsageError(
-        fmt::format("[--network_mul] got {} numbers, expected one for each of the {} files of "
-                    "--network_weights.",
-                    args.strengths.size(), args.loras.size()));
-  }
 }
 
 }  // namespace
@@ -137,7 +147,9 @@ int run_generate(const Words& words) {
   job.device = args.device ? tensor::named_device(*args.device, "--device") : tensor::default_device();
   job.dtype = tensor::dtype_from_precision(args.mixed_precision, "--mixed_precision");
   job.vae_dtype = job.model.no_half_vae ? at::kFloat : job.dtype;
-  if (!args.loras.empty()) job.loras = network::read_weighted_loras(args.loras, args.strengths);
+  if (!args.loras.empty() || !args.strengths.empty()) {
+    job.loras = network::read_weighted_loras(args.loras, args.strengths, {"--network_weights", "--network_mul"});
+  }
   const auto images = one_per_image(args);
   const std::string stamp = local_time_stamp();
   const Stopwatch watch;

@@ -30,9 +30,10 @@ std::string list_text(const ordered_json& items) {
   return words.empty() ? "none" : fmt::format("{}", fmt::join(words, ", "));
 }
 
-std::string dtype_text(const ordered_json& dtypes) {
+/// "4 x F32, 2 x BF16" of counts by name.
+std::string count_text(const ordered_json& counts) {
   std::vector<std::string> words;
-  for (const auto& [name, count] : dtypes.items()) words.push_back(fmt::format("{} x {}", count.dump(), name));
+  for (const auto& [name, count] : counts.items()) words.push_back(fmt::format("{} x {}", count.dump(), name));
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
@@ -54,9 +55,9 @@ void print_hash(const char* key, const ordered_json& hash) {
 }
 
 void print_lora(const ordered_json& report) {
-  fmt::print("{}\n  LoRA with {} names, {}, {} modules, {} parameters, tensors: {}\n",
+  fmt::print("{}\n  LoRA with {} names, {}, modules: {}, {} parameters, tensors: {}\n",
              report["file"].get<std::string>(), report["format"].get<std::string>(), size_text(report["bytes"]),
-             report["modules"].dump(), report["parameters"].dump(), dtype_text(report["dtypes"]));
+             count_text(report["algorithms"]), report["parameters"].dump(), count_text(report["dtypes"]));
   const auto& base = report["base_model"];
   fmt::print("  fits by its shapes: {}; metadata say: {}\n", list_text(base["by_shape"]),
              base["by_metadata"].is_string() ? base["by_metadata"].get<std::string>() : "nothing");
@@ -72,7 +73,7 @@ void print_lora(const ordered_json& report) {
     }
   }
   if (!report["unknown"].empty()) {
-    fmt::print("  no part of a LoRA pair: {} tensors (first: {})\n", report["unknown"].size(),
+    fmt::print("  no part of a module: {} tensors (first: {})\n", report["unknown"].size(),
                report["unknown"].front().get<std::string>());
   }
   for (const auto& [key, hash] : report["hashes"].items()) print_hash(key.c_str(), hash);
@@ -86,7 +87,7 @@ void print_checkpoint(const ordered_json& report) {
   for (const auto& part : report["parts"]) {
     fmt::print("  {}: {}, {} parameters, {} names, tensors: {}\n", part["part"].get<std::string>(),
                size_text(part["bytes"]), part["parameters"].dump(), part["layout"].get<std::string>(),
-               dtype_text(part["dtypes"]));
+               count_text(part["dtypes"]));
     if (!part.contains("variant")) continue;
     fmt::print("    SD3 {}: {} blocks of width {}, q/k norm {}, second attention in blocks {}, position table {}x{}\n",
                part["variant"].get<std::string>(), part["depth"].dump(), part["width"].dump(),

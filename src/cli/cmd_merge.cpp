@@ -129,7 +129,7 @@ void merge_into_files(const MergeArgs& args, const std::vector<network::Weighted
   }
   for (const auto& lora : loras) {
     std::vector<std::string> unused;
-    for (const auto& [name, pair] : lora.file.modules) {
+    for (const auto& name : lora.module_names()) {
       if (used.count(name) == 0) unused.push_back(name);
     }
     if (unused.empty()) continue;

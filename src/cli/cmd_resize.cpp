@@ -55,7 +55,7 @@ int run_resize(const Words& words) {
   CommandOptions options(
       "resize --model FILE --save_to FILE --new_rank N",
       "Cuts the modules of a LoRA to fewer ranks: to the nearest products, never to more ranks than they\n"
-      "have. The strength per rank (alpha / rank) stays.\n");
+      "have. The strength per rank (alpha / rank) stays. LoHa and LoKr become plain pairs.\n");
   options.add("--model", &args.model, "LoRA file.");
   options.add("--save_to", &args.save_to, "File to write.");
   options.add("--new_rank", &args.new_rank, "Rank of each module; with --dynamic_method the upper limit.");
@@ -71,7 +71,7 @@ int run_resize(const Words& words) {
   const auto save_to = required(args.save_to, "--save_to", "the file to write");
   const auto resize = resize_options(args);
   const auto dtype = tensor::dtype_from_precision(args.precision.value_or("float"), "--save_precision");
-  const auto file = network::read_plain_lora(path);
+  const auto lora = network::read_any_lora(path);
   int64_t old_rank = 0;
   double sum = 0, squares = 0;
   const auto report = [&](const network::ResizedModule& module) {
@@ -83,8 +83,8 @@ int run_resize(const Words& words) {
                module.name, module.old_rank, module.new_rank, 100 * module.sum_retained, 100 * module.fro_retained,
                module.max_ratio);
   };
-  const auto modules = network::resize_modules(file.modules, resize, report);
-  auto metadata = file.metadata;
+  const auto modules = network::resize_modules(lora, resize, report);
+  auto metadata = lora.file.metadata;
   tell_in_metadata(metadata, args, old_rank, modules);
   network::write_lora_file(save_to, network::lora_tensors(modules, dtype), std::move(metadata));
   const double count = static_cast<double>(modules.size()), mean = sum / count;

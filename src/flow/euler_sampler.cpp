@@ -29,6 +29,11 @@ at::Tensor guided(const at::Tensor& positive, const at::Tensor& negative, double
   return negative + scale * (positive - negative);
 }
 
+at::Tensor skip_layer_guided(const at::Tensor& guided, const at::Tensor& positive, const at::Tensor& skipped,
+                             double scale) {
+  return guided + scale * (positive - skipped);
+}
+
 at::Tensor euler_step(const at::Tensor& x, const at::Tensor& velocity, double sigma, double next_sigma) {
   LORAPTOR_ASSERT(sigma > 0 && x.sizes() == velocity.sizes());
   const auto start = x.to(at::kFloat);

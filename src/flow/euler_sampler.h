@@ -20,6 +20,26 @@ std::vector<double> sample_sigmas(int64_t steps);
 ///   positive, negative   velocities (or denoised latents, it is linear) of one shape
 at::Tensor guided(const at::Tensor& positive, const at::Tensor& negative, double scale);
 
+/// Skip-layer guidance: away from what the model says without some of its blocks.
+struct SkipLayerGuidance {
+  double scale = 0;                      // 0: off
+  std::vector<int64_t> layers{7, 8, 9};  // blocks that are left out, from 0; these for SD3.5 Medium
+  double start = 0.01;                   // it acts after this share of the steps …
+  double end = 0.2;                      // … and before this one
+
+  /// Whether it acts in step `step` (from 0) of `steps`.
+  bool acts(int64_t step, int64_t steps) const {
+    const auto at = static_cast<double>(step), all = static_cast<double>(steps);
+    return scale > 0 && at > start * all && at < end * all;
+  }
+};
+
+/// guided + scale * (positive - skipped).
+///   skipped   velocity of the positive prompt without the blocks
+/// Ref: Stability-AI/sd3.5 sd3_impls.py:SkipLayerCFGDenoiser.
+at::Tensor skip_layer_guided(const at::Tensor& guided, const at::Tensor& positive, const at::Tensor& skipped,
+                             double scale);
+
 /// One Euler step from `sigma` to `next_sigma`: with denoised = x - sigma * velocity,
 /// x + (x - denoised) / sigma * (next_sigma - sigma).
 ///   x          [B,16,h,w]

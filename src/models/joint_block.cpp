@@ -123,6 +123,18 @@ void JointBlock::visit_linears(const std::string& prefix, const nn::LinearVisito
   each_linear(x_, prefix + ".x_block", visit);
 }
 
+void JointBlock::move_norms_to(at::Device device) {
+  const auto move = [&](AttentionLayers& attention) {
+    for (auto* weight : {&attention.ln_q, &attention.ln_k}) {
+      if (weight->defined()) *weight = weight->to(device);
+    }
+  };
+  for (auto* side : {&context_, &x_}) {
+    move(side->attn);
+    if (side->attn2) move(*side->attn2);
+  }
+}
+
 std::vector<at::Tensor> JointBlock::parameters() const {
   std::vector<at::Tensor> found;
   const auto collect = [&found](const std::string&, const nn::Linear& layer) {

@@ -60,6 +60,9 @@ class JointBlock {
   /// Text side before image side.
   void visit_linears(const std::string& prefix, const nn::LinearVisitor& visit);
 
+  /// Moves what is no linear layer.
+  void move_norms_to(at::Device device);
+
   /// Trainable tensors of the adapters attached now.
   std::vector<at::Tensor> parameters() const;
 

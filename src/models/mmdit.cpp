@@ -1,5 +1,7 @@
 #include "models/mmdit.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "models/load_linear.h"
 #include "nn/patch_embed.h"
@@ -114,6 +116,13 @@ int64_t MMDiT::position_side(int64_t height, int64_t width) const {
 
 void MMDiT::use_scaled_positions(nn::ScaledPositions positions) {
   scaled_positions_ = std::make_unique<nn::ScaledPositions>(std::move(positions));
+}
+
+void MMDiT::move_to(at::Device device, at::ScalarType compute,
+                    const std::function<nn::WeightSource(const std::string& path, nn::Linear& layer)>& source_of) {
+  visit_linears(
+      [&](const std::string& path, nn::Linear& layer) { layer.move_to(device, compute, source_of(path, layer)); });
+  for (auto& block : blocks_) block.move_norms_to(device);
 }
 
 void MMDiT::visit_linears(const nn::LinearVisitor& visit) {

@@ -59,6 +59,11 @@ class MMDiT {
   /// Blocks ascending, text side before image side, then the layers outside of the blocks.
   void visit_linears(const nn::LinearVisitor& visit);
 
+  /// Moves the model to another device, where it computes in `compute`.
+  ///   source_of   gives the source of a layer's weight by its path; an empty one: the weight moves too
+  void move_to(at::Device device, at::ScalarType compute,
+               const std::function<nn::WeightSource(const std::string& path, nn::Linear& layer)>& source_of);
+
   /// Replaces the stored position table (`--enable_scaled_pos_embed`).
   void use_scaled_positions(nn::ScaledPositions positions);
 

@@ -1,22 +1,19 @@
 // LoRAs attached to layers for inference: not trained, not merged.
 #pragma once
 
-#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "network/lora_file.h"
+#include "network/lora_concat.h"
 #include "network/network.h"
 
 namespace loraptor::network {
 
-/// Attaches each module to the layer it is named after; the frozen weights stay as they are, so the result equals a
-/// training run's. Modules without a layer among `targets` are passed over.
-///   modules   for example of concat_loras, where several files apply
-///   path      names the LoRA in errors
+/// Attaches the modules of all files to the layers they are named after; the frozen weights stay as they are, so the
+/// result equals a training run's. Several files act one after the other, as merging them in this order does. Modules
+/// without a layer among `targets` are passed over.
 /// Returns the names of the modules that were attached. Throws FileError for a module whose shape is not the layer's.
-std::set<std::string> attach_modules(const std::map<std::string, LoraPair>& modules,
-                                     const std::vector<TargetLinear>& targets, const std::filesystem::path& path);
+std::set<std::string> attach_loras(const std::vector<WeightedLora>& loras, const std::vector<TargetLinear>& targets);
 
 }  // namespace loraptor::network

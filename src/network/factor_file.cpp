@@ -48,6 +48,7 @@ bool is_beyond_lora(const std::filesystem::path& path) {
 FactorFile read_factor_file(const std::filesystem::path& path) {
   const auto file = io::SafetensorsFile::open(path);
   FactorFile result;
+  result.metadata = file->metadata();
   for (const auto& name : file->names()) {
     const auto [module, suffix] = split_key(name);
     const std::string key(suffix.empty() ? suffix : suffix.substr(1));

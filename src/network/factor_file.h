@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/safetensors.h"
 #include "network/factors.h"
 
 namespace loraptor::network {
@@ -17,9 +18,11 @@ struct FactorSet {
   at::Tensor dora_scale;        // undefined: none
   std::optional<double> alpha;  // unset: the rank
   double strength() const;      // alpha / rank
+  bool is_dora() const { return dora_scale.defined(); }
 };
 
 struct FactorFile {
+  io::Metadata metadata;
   std::map<std::string, FactorSet> modules;  // by module name
   std::vector<std::string> unknown_keys;
 };

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "network/low_rank.h"
 
 namespace loraptor::network {
 namespace {
@@ -47,6 +48,16 @@ at::Tensor whole(const Factors& factors, const std::string& key) {
   return found != factors.end() ? found->second : factors.at(key + "_a").mm(factors.at(key + "_b"));
 }
 
+/// A factor as a product a b: its halves, or itself and the identity on the shorter side.
+std::pair<at::Tensor, at::Tensor> halves(const Factors& factors, const std::string& key) {
+  const auto found = factors.find(key);
+  if (found == factors.end()) return {factors.at(key + "_a"), factors.at(key + "_b")};
+  const auto& matrix = found->second;
+  const auto identity = at::eye(std::min(matrix.size(0), matrix.size(1)), matrix.options());
+  if (matrix.size(0) <= matrix.size(1)) return {identity, matrix};
+  return {matrix, identity};
+}
+
 bool is_lora(const Factors& factors) { return factors.count("lora_up.weight") != 0; }
 bool is_loha(const Factors& factors) { return factors.count("hada_w1_a") != 0; }
 
@@ -80,6 +91,38 @@ int64_t rank_of(const Factors& factors) {
     if (const auto found = factors.find(key); found != factors.end()) return found->second.size(0);
   }
   return 0;
+}
+
+const char* algo_name(const Factors& factors) { return is_lora(factors) ? "lora" : is_loha(factors) ? "loha" : "lokr"; }
+
+std::pair<int64_t, int64_t> layer_shape(const Factors& factors) {
+  if (is_lora(factors)) return {factors.at("lora_up.weight").size(0), factors.at("lora_down.weight").size(1)};
+  if (is_loha(factors)) return {factors.at("hada_w1_a").size(0), factors.at("hada_w1_b").size(1)};
+  const auto [a1, b1] = halves(factors, "lokr_w1");
+  const auto [a2, b2] = halves(factors, "lokr_w2");
+  return {a1.size(0) * a2.size(0), b1.size(1) * b2.size(1)};
+}
+
+ExactProduct exact_product(const Factors& factors) {
+  Factors wide;
+  for (const auto& [key, value] : factors) wide[key] = value.to(at::kFloat);
+  if (is_lora(wide)) return {wide.at("lora_down.weight"), wide.at("lora_up.weight")};
+  if (is_loha(wide)) {
+    // (A1 B1) * (A2 B2) = sum over i, j of (column i of A1 * column j of A2) (row i of B1 * row j of B2).
+    const auto up = wide.at("hada_w1_a").unsqueeze(2) * wide.at("hada_w2_a").unsqueeze(1);    // [out,r,r]
+    const auto down = wide.at("hada_w1_b").unsqueeze(1) * wide.at("hada_w2_b").unsqueeze(0);  // [r,r,in]
+    return {down.flatten(0, 1), up.flatten(1)};
+  }
+  const auto [a1, b1] = halves(wide, "lokr_w1");
+  const auto [a2, b2] = halves(wide, "lokr_w2");
+  return {at::kron(b1, b2), at::kron(a1, a2)};
+}
+
+double delta_norm(const Factors& factors) {
+  if (is_lora(factors)) return product_norm(factors.at("lora_up.weight"), factors.at("lora_down.weight"));
+  if (is_loha(factors)) return delta_weight(factors).norm().item<double>();
+  // Of a Kronecker product: the product of the norms.
+  return whole(factors, "lokr_w1").norm().item<double>() * whole(factors, "lokr_w2").norm().item<double>();
 }
 
 at::Tensor delta_weight(const Factors& factors) {

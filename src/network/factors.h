@@ -36,12 +36,28 @@ std::vector<FactorSpec> factor_specs(const AlgoArgs& args, int64_t out, int64_t 
 /// The rank that alpha is divided by, as the shapes tell it; 0 for a LoKr of two full matrices, whose strength is 1.
 int64_t rank_of(const Factors& factors);
 
+/// {out, in} of the layer they correct.
+std::pair<int64_t, int64_t> layer_shape(const Factors& factors);
+
 /// The correction of the weight, [out,in], in the factors' dtype, differentiable, without its strength:
 ///   LoRA  up down;   LoHa  (w1_a w1_b) * (w2_a w2_b);   LoKr  kron(w1, w2), each maybe a product _a _b
 at::Tensor delta_weight(const Factors& factors);
 
 /// x delta^T for x [..,in] of the factors' dtype; only LoHa forms the matrix.
 at::Tensor delta_product(const Factors& factors, const at::Tensor& x);
+
+/// Two matrices with up down = delta_weight, float32 [out,k] and [k,in]: exact, with k = r for LoRA, r^2 for LoHa, and
+/// for LoKr the rank of the smaller factor (at most its shorter side) times that of the larger one.
+struct ExactProduct {
+  at::Tensor down, up;
+};
+ExactProduct exact_product(const Factors& factors);
+
+/// Frobenius norm of delta_weight.
+double delta_norm(const Factors& factors);
+
+/// "lora", "loha" or "lokr".
+const char* algo_name(const Factors& factors);
 
 /// DoRA's factor on the rows or columns of the corrected weight: dora_scale / |row or column|, float32 in the shape of
 /// `dora_scale`, [out,1] or [1,in]. With a multiplier m it is m (factor - 1) + 1.

@@ -24,22 +24,30 @@ std::string layer_text(const LoraPair& pair) {
 /// One file's part of a module.
 struct Share {
   const WeightedLora* lora;
-  const LoraPair* pair;
+  LoraPair pair;
 };
 
+/// The share of a file that has the module.
+std::optional<Share> share_of(const WeightedLora& lora, const std::string& name) {
+  if (const auto pair = lora.file.modules.find(name); pair != lora.file.modules.end())
+    return Share{&lora, pair->second};
+  const auto set = lora.factors.find(name);
+  if (set == lora.factors.end()) return std::nullopt;
+  return Share{&lora, exact_pair(set->second, name, lora.file.path)};
+}
+
 LoraPair concat_shares(const std::string& name, const std::vector<Share>& shares) {
-  const LoraPair& first = *shares.front().pair;
+  const LoraPair& first = shares.front().pair;
   const double scale = first.alpha != 0 ? first.scale() : 1;
   std::vector<at::Tensor> downs, ups;
   for (const auto& [lora, pair] : shares) {
-    const bool fits =
-        pair->down.sizes().slice(1) == first.down.sizes().slice(1) && pair->up.size(0) == first.up.size(0);
+    const bool fits = pair.down.sizes().slice(1) == first.down.sizes().slice(1) && pair.up.size(0) == first.up.size(0);
     if (!fits) {
-      throw FileError(lora->file.path, fmt::format("{}: got a layer {}, expected {} as in {}.", name, layer_text(*pair),
+      throw FileError(lora->file.path, fmt::format("{}: got a layer {}, expected {} as in {}.", name, layer_text(pair),
                                                    layer_text(first), shares.front().lora->file.path.string()));
     }
-    downs.push_back(pair->down.to(at::kFloat));
-    ups.push_back(pair->up.to(at::kFloat) * (lora->ratio * pair->scale() / scale));
+    downs.push_back(pair.down.to(at::kFloat));
+    ups.push_back(pair.up.to(at::kFloat) * (lora->ratio * pair.scale() / scale));
   }
   LoraPair out;
   out.down = at::cat(downs, 0);
@@ -56,41 +64,76 @@ std::string common_text(const std::set<T>& values) {
 
 }  // namespace
 
-LoraFile read_plain_lora(const std::filesystem::path& path) {
-  if (is_beyond_lora(path)) {
-    throw FileError(path,
-                    "LoHa, LoKr or DoRA modules: got some, expected plain LoRA pairs.\nHint: --base_weights of "
-                    "training takes such files.");
-  }
-  auto file = read_lora_file(path);
-  if (!file.unknown_keys.empty()) {
-    log::warn("[{}] {} tensors are no part of a LoRA pair, left out (first: {}).", path.string(),
-              file.unknown_keys.size(), file.unknown_keys.front());
-  }
-  return file;
+std::vector<std::string> WeightedLora::module_names() const {
+  std::set<std::string> names;
+  for (const auto& [name, pair] : file.modules) names.insert(name);
+  for (const auto& [name, set] : factors) names.insert(name);
+  return {names.begin(), names.end()};
 }
 
-std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths,
-                                              const std::vector<double>& ratios) {
-  if (paths.empty()) throw UsageError("[--models] got nothing, expected one LoRA file or several.");
+WeightedLora read_any_lora(const std::filesystem::path& path) {
+  WeightedLora lora;
+  if (is_beyond_lora(path)) {
+    FactorFile file = read_factor_file(path);
+    lora.file.path = path;
+    lora.file.metadata = std::move(file.metadata);
+    lora.file.unknown_keys = std::move(file.unknown_keys);
+    lora.factors = std::move(file.modules);
+  } else {
+    lora.file = read_lora_file(path);
+  }
+  if (const auto& unknown = lora.file.unknown_keys; !unknown.empty()) {
+    log::warn("[{}] {} tensors are no part of a module, left out (first: {}).", path.string(), unknown.size(),
+              unknown.front());
+  }
+  return lora;
+}
+
+std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths, const std::vector<double>& ratios,
+                                              const LoraFlags& flags) {
+  if (paths.empty()) {
+    throw UsageError(fmt::format("[{}] got nothing, expected one LoRA file or several.", flags.files));
+  }
   if (!ratios.empty() && ratios.size() != paths.size()) {
-    throw UsageError(fmt::format("[--ratios] got {} numbers, expected one for each of the {} files of --models.",
-                                 ratios.size(), paths.size()));
+    throw UsageError(fmt::format("[{}] got {} numbers, expected one for each of the {} files of {}.", flags.ratios,
+                                 ratios.size(), paths.size(), flags.files));
   }
   std::vector<WeightedLora> loras;
   for (size_t i = 0; i < paths.size(); ++i) {
-    loras.push_back({read_plain_lora(paths[i]), ratios.empty() ? 1 : ratios[i]});
+    loras.push_back(read_any_lora(paths[i]));
+    if (!ratios.empty()) loras.back().ratio = ratios[i];
   }
   return loras;
 }
 
-std::map<std::string, LoraPair> concat_loras(const std::vector<WeightedLora>& loras) {
-  std::map<std::string, std::vector<Share>> shares;
-  for (const auto& lora : loras) {
-    for (const auto& [name, pair] : lora.file.modules) shares[name].push_back({&lora, &pair});
+LoraPair exact_pair(const FactorSet& set, const std::string& name, const std::filesystem::path& path) {
+  if (set.is_dora()) {
+    throw FileError(path, fmt::format("{}: got a module of DoRA, whose correction depends on the weight, expected "
+                                      "LoRA, LoHa or LoKr.\nHint: `loraptor merge` writes it into a checkpoint, and "
+                                      "`loraptor extract` makes a plain LoRA of the difference.",
+                                      name));
   }
+  auto [down, up] = exact_product(set.factors);
+  const double rank = static_cast<double>(down.size(0));
+  return {std::move(down), std::move(up), set.strength() * rank};
+}
+
+LoraPair concat_module(const std::vector<WeightedLora>& loras, const std::string& name) {
+  std::vector<Share> shares;
+  for (const auto& lora : loras) {
+    if (auto share = share_of(lora, name)) shares.push_back(std::move(*share));
+  }
+  LORAPTOR_ASSERT(!shares.empty());
+  return concat_shares(name, shares);
+}
+
+std::map<std::string, LoraPair> concat_loras(const std::vector<WeightedLora>& loras) {
   std::map<std::string, LoraPair> out;
-  for (const auto& [name, parts] : shares) out[name] = concat_shares(name, parts);
+  for (const auto& lora : loras) {
+    for (const auto& name : lora.module_names()) {
+      if (out.count(name) == 0) out[name] = concat_module(loras, name);
+    }
+  }
   return out;
 }
 

@@ -4,28 +4,48 @@
 #include <string>
 #include <vector>
 
+#include "network/factor_file.h"
 #include "network/lora_file.h"
 
 namespace loraptor::network {
 
-/// A LoRA and how strongly it counts.
+/// A LoRA file and how strongly it counts.
 struct WeightedLora {
-  LoraFile file;
+  LoraFile file;  // its plain pairs
   double ratio = 1;
+  std::map<std::string, FactorSet> factors = {};  // its modules of LoHa, LoKr and DoRA, by name
+
+  /// Names of all modules, sorted.
+  std::vector<std::string> module_names() const;
 };
 
-/// Reads a file of plain LoRA pairs; warns about tensors that are no part of one. Throws FileError as read_lora_file
-/// does, and for LoHa, LoKr and DoRA, whose factors can be neither joined nor cut like pairs.
-LoraFile read_plain_lora(const std::filesystem::path& path);
+/// Reads a file of any kind, module by module; warns about tensors that are no part of one. Throws FileError as
+/// read_lora_file and read_factor_file do.
+WeightedLora read_any_lora(const std::filesystem::path& path);
 
-/// Reads the files that `--models` and `--ratios` name. No ratios: 1 each.
-/// Throws UsageError if their numbers differ or there is no file, FileError as read_plain_lora does.
-std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths, const std::vector<double>& ratios);
+/// The flags of a list of files and of the list of their strengths, for messages.
+struct LoraFlags {
+  const char* files;
+  const char* ratios;
+};
+
+/// Reads the files of a command. No ratios: 1 each.
+/// Throws UsageError if their numbers differ or there is no file, FileError as read_any_lora does.
+std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths, const std::vector<double>& ratios,
+                                              const LoraFlags& flags = {"--models", "--ratios"});
+
+/// A module of LoHa or LoKr as a plain pair with the same product (ExactProduct says how the rank grows).
+///   name, path   for the message
+/// Throws FileError for DoRA, whose correction depends on the layer's weight.
+LoraPair exact_pair(const FactorSet& set, const std::string& name, const std::filesystem::path& path);
+
+/// One module of `concat_loras`. Needs a file that has it.
+LoraPair concat_module(const std::vector<WeightedLora>& loras, const std::string& name);
 
 /// Modules whose products are the sums of ratio * product over all files: lora_down stacked, lora_up side by side.
 /// The strength per rank is that of the first file that has the module; the others' ratios and strengths are
-/// multiplied into their lora_up. float32.
-/// Throws FileError where two files' modules of one name have different layer shapes.
+/// multiplied into their lora_up. Modules of LoHa and LoKr take part as exact_pair gives them. float32.
+/// Throws FileError where two files' modules of one name have different layer shapes, and for DoRA.
 std::map<std::string, LoraPair> concat_loras(const std::vector<WeightedLora>& loras);
 
 /// Puts the ranks of each module in a drawn order, the same for both halves; products stay the same.

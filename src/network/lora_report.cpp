@@ -5,7 +5,7 @@
 #include <set>
 
 #include "network/key_names.h"
-#include "network/lora_file.h"
+#include "network/lora_concat.h"
 #include "network/lora_formats.h"
 #include "network/low_rank.h"
 #include "tensor/dtype.h"
@@ -46,6 +46,36 @@ LayerName layer_name(TargetModel model, const std::string& module) {
   return {-1, rest};
 }
 
+/// What is told of one module.
+struct ModuleFacts {
+  std::string algo;  // "lora", "loha", "lokr", with " + dora"
+  int64_t rank = 0, in = 0, out = 0;
+  double alpha = 0, norm = 0;
+};
+using Modules = std::map<std::string, ModuleFacts>;
+
+ModuleFacts facts_of(const LoraPair& pair) {
+  return {.algo = "lora",
+          .rank = pair.rank(),
+          .in = pair.down.numel() / pair.down.size(0),
+          .out = pair.up.size(0),
+          .alpha = pair.alpha,
+          .norm = std::abs(pair.scale()) * product_norm(pair.up, pair.down)};
+}
+
+ModuleFacts facts_of(const FactorSet& set) {
+  Factors wide;
+  for (const auto& [key, value] : set.factors) wide[key] = value.to(at::kFloat);
+  const auto [out, in] = layer_shape(wide);
+  const int64_t rank = rank_of(wide);
+  return {.algo = std::string(algo_name(wide)) + (set.is_dora() ? " + dora" : ""),
+          .rank = rank,
+          .in = in,
+          .out = out,
+          .alpha = set.alpha.value_or(static_cast<double>(rank)),
+          .norm = std::abs(set.strength()) * delta_norm(wide)};
+}
+
 /// All modules of one kind.
 struct Kind {
   int64_t modules = 0;
@@ -54,14 +84,13 @@ struct Kind {
   std::set<std::string> shapes;
   double norm_sum = 0, norm_max = 0;
 
-  void add(const LoraPair& pair) {
+  void add(const ModuleFacts& module) {
     ++modules;
-    ranks.insert(pair.rank());
-    alphas.insert(pair.alpha);
-    shapes.insert(fmt::format("{} -> {}", pair.down.numel() / pair.down.size(0), pair.up.size(0)));
-    const double norm = std::abs(pair.scale()) * product_norm(pair.up, pair.down);
-    norm_sum += norm;
-    norm_max = std::max(norm_max, norm);
+    ranks.insert(module.rank);
+    alphas.insert(module.alpha);
+    shapes.insert(fmt::format("{} -> {}", module.in, module.out));
+    norm_sum += module.norm;
+    norm_max = std::max(norm_max, module.norm);
   }
 
   ordered_json json(const std::string& name) const {
@@ -71,15 +100,15 @@ struct Kind {
   }
 };
 
-ordered_json part_json(const LoraFile& file, TargetModel model) {
+ordered_json part_json(const Modules& file, TargetModel model) {
   std::map<std::string, Kind> kinds;
   std::set<int64_t> blocks;
   int64_t modules = 0;
-  for (const auto& [name, pair] : file.modules) {
+  for (const auto& [name, module] : file) {
     if (model_of_module(name) != model) continue;
     const auto [block, kind] = layer_name(model, name);
     if (block >= 0) blocks.insert(block);
-    kinds[kind].add(pair);
+    kinds[kind].add(module);
     ++modules;
   }
   if (modules == 0) return nullptr;
@@ -98,32 +127,31 @@ constexpr PublishedModel kPublished[] = {
     {"SD3 Medium", 1536, 24, 0}, {"SD3.5 Medium", 1536, 24, 13}, {"SD3.5 Large", 2432, 38, 0}};
 
 /// Whether a block's module has the shape it would have in the model.
-bool fits(const PublishedModel& model, const std::string& name, const LoraPair& pair) {
+bool fits(const PublishedModel& model, const std::string& name, const ModuleFacts& module) {
   const auto [block, kind] = layer_name(TargetModel::mmdit, name);
   if (block < 0) return true;  // embedders and the last layer: their input does not tell
-  const int64_t in = pair.down.numel() / pair.down.size(0), out = pair.up.size(0);
   const bool is_dual = block < model.dual_blocks;
   if (block >= model.depth) return false;
   if (kind.find("attn2") != std::string::npos && !is_dual) return false;
-  if (kind == "x_block_adaLN_modulation_1" && out != (is_dual ? 9 : 6) * model.width) return false;
-  return in == (kind.ends_with("mlp_fc2") ? 4 * model.width : model.width);
+  if (kind == "x_block_adaLN_modulation_1" && module.out != (is_dual ? 9 : 6) * model.width) return false;
+  return module.in == (kind.ends_with("mlp_fc2") ? 4 * model.width : model.width);
 }
 
-ordered_json base_model(const LoraFile& file) {
+ordered_json base_model(const Modules& modules, const io::Metadata& metadata) {
   ordered_json names = ordered_json::array();
   bool has_mmdit = false;
   for (const auto& model : kPublished) {
     bool all = true;
-    for (const auto& [name, pair] : file.modules) {
+    for (const auto& [name, module] : modules) {
       if (model_of_module(name) != TargetModel::mmdit) continue;
       has_mmdit = true;
-      all = all && fits(model, name, pair);
+      all = all && fits(model, name, module);
     }
     if (all && has_mmdit) names.push_back(model.name);
   }
-  const auto said = file.metadata.find("ss_base_model_version");
+  const auto said = metadata.find("ss_base_model_version");
   return {{"by_shape", names},
-          {"by_metadata", said == file.metadata.end() ? ordered_json(nullptr) : ordered_json(said->second)}};
+          {"by_metadata", said == metadata.end() ? ordered_json(nullptr) : ordered_json(said->second)}};
 }
 
 ordered_json hash_json(const io::Metadata& metadata, const char* key, const std::string& computed) {
@@ -139,10 +167,11 @@ io::NamedTensors all_tensors(const std::filesystem::path& path) {
   return tensors;
 }
 
-/// The file as modules; PEFT files, which read_lora_file does not know, by way of a conversion.
-LoraFile as_lora_file(const std::filesystem::path& path, const io::NamedTensors& tensors, LoraFormat format) {
-  if (format != LoraFormat::peft) return read_lora_file(path);
-  LoraFile file;
+/// The file as modules; PEFT files, which read_any_lora does not know, by way of a conversion.
+WeightedLora as_modules(const std::filesystem::path& path, const io::NamedTensors& tensors, LoraFormat format) {
+  if (format != LoraFormat::peft) return read_any_lora(path);
+  WeightedLora lora;
+  auto& file = lora.file;
   file.path = path;
   for (const auto& [name, tensor] : convert_format(tensors, LoraFormat::kohya, path)) {
     const auto [module, suffix] = split_key(name);
@@ -150,7 +179,14 @@ LoraFile as_lora_file(const std::filesystem::path& path, const io::NamedTensors&
     if (suffix == kUpKey) file.modules[module].up = tensor;
     if (suffix == kAlphaKey) file.modules[module].alpha = tensor.item<double>();
   }
-  return file;
+  return lora;
+}
+
+Modules facts_of(const WeightedLora& lora) {
+  Modules modules;
+  for (const auto& [name, pair] : lora.file.modules) modules[name] = facts_of(pair);
+  for (const auto& [name, set] : lora.factors) modules[name] = facts_of(set);
+  return modules;
 }
 
 }  // namespace
@@ -164,9 +200,12 @@ bool is_lora(const std::vector<std::string>& names) {
 ordered_json lora_report(const std::filesystem::path& path) {
   const auto tensors = all_tensors(path);
   const LoraFormat format = detect_format(tensors, path);
-  const LoraFile file = as_lora_file(path, tensors, format);
+  const WeightedLora lora = as_modules(path, tensors, format);
+  const LoraFile& file = lora.file;
+  const Modules modules = facts_of(lora);
   int64_t parameters = 0;
-  std::map<std::string, int64_t> dtypes;
+  std::map<std::string, int64_t> dtypes, algorithms;
+  for (const auto& [name, module] : modules) ++algorithms[module.algo];
   for (const auto& [name, tensor] : tensors) {
     ++dtypes[std::string(tensor::safetensors_name(tensor.scalar_type()))];
     if (!name.ends_with(kAlphaKey)) parameters += tensor.numel();
@@ -175,14 +214,15 @@ ordered_json lora_report(const std::filesystem::path& path) {
                       {"type", "lora"},
                       {"format", format_name(format)},
                       {"bytes", std::filesystem::file_size(path)},
-                      {"modules", file.modules.size()},
+                      {"modules", modules.size()},
+                      {"algorithms", algorithms},
                       {"parameters", parameters},
                       {"dtypes", dtypes},
-                      {"base_model", base_model(file)},
+                      {"base_model", base_model(modules, file.metadata)},
                       {"parts", ordered_json::array()},
                       {"unknown", file.unknown_keys}};
   for (const auto model : {TargetModel::mmdit, TargetModel::clip_l, TargetModel::clip_g, TargetModel::t5}) {
-    if (auto part = part_json(file, model); !part.is_null()) report["parts"].push_back(std::move(part));
+    if (auto part = part_json(modules, model); !part.is_null()) report["parts"].push_back(std::move(part));
   }
   report["hashes"] = {
       {"sshs_model_hash", hash_json(file.metadata, "sshs_model_hash", model_hash(tensors))},

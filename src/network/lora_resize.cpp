@@ -73,13 +73,22 @@ LoraPair resize_pair(const LoraPair& pair, const ResizeOptions& options, Resized
 }
 
 std::map<std::string, LoraPair> resize_modules(const std::map<std::string, LoraPair>& modules,
-                                               const ResizeOptions& options,
-                                               const std::function<void(const ResizedModule&)>& report) {
+                                               const ResizeOptions& options, const ResizeReport& report) {
+  WeightedLora lora;
+  lora.file.modules = modules;
+  return resize_modules(lora, options, report);
+}
+
+std::map<std::string, LoraPair> resize_modules(const WeightedLora& lora, const ResizeOptions& options,
+                                               const ResizeReport& report) {
   std::map<std::string, LoraPair> out;
-  for (const auto& [name, pair] : modules) {
+  for (const auto& name : lora.module_names()) {
+    const auto pair = lora.file.modules.find(name);
     ResizedModule line;
     line.name = name;
-    out[name] = resize_pair(pair, options, &line);
+    out[name] = resize_pair(
+        pair != lora.file.modules.end() ? pair->second : exact_pair(lora.factors.at(name), name, lora.file.path),
+        options, &line);
     if (report) report(line);
   }
   return out;

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "network/lora_file.h"
+#include "network/lora_concat.h"
 
 namespace loraptor::network {
 
@@ -45,9 +45,16 @@ int64_t choose_rank(const at::Tensor& values, const ResizeOptions& options);
 ///   report   filled in, except for the name, if there is one
 LoraPair resize_pair(const LoraPair& pair, const ResizeOptions& options, ResizedModule* report = nullptr);
 
-/// All modules of a file. `report` is called for each in the order of names.
+/// Called for each module in the order of names.
+using ResizeReport = std::function<void(const ResizedModule&)>;
+
+/// All modules of `modules`.
 std::map<std::string, LoraPair> resize_modules(const std::map<std::string, LoraPair>& modules,
-                                               const ResizeOptions& options,
-                                               const std::function<void(const ResizedModule&)>& report);
+                                               const ResizeOptions& options, const ResizeReport& report);
+
+/// All modules of a file of any kind; those of LoHa and LoKr become plain pairs, one at a time. Throws FileError for
+/// DoRA.
+std::map<std::string, LoraPair> resize_modules(const WeightedLora& lora, const ResizeOptions& options,
+                                               const ResizeReport& report);
 
 }  // namespace loraptor::network

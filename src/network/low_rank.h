@@ -33,10 +33,10 @@ inline constexpr int64_t kExactSide = 512;
 /// The `rank` greatest singular values of a matrix, in float32 (float64 where it is exact).
 ///   matrix   [out,in] float32
 ///   rank     at least 1; at most the shorter side is used
-/// The iterative method multiplies a random block by the matrix and its transpose until the captured part of the
-/// squared norm grows by less than 1e-7 of the whole a round, so the error is the best possible one up to that.
-/// The random block is the same in every run.
-/// Ref: Halko, Martinsson, Tropp, arXiv:0909.4061, algorithm 4.4.
+/// The iterative method multiplies a random block by the matrix and its transpose, keeps what comes out, and stops when
+/// the part of the squared norm that it has captured grows by less than 1e-7 of the whole a round, so the error is the
+/// best possible one up to that. The random block is the same in every run.
+/// Ref: Musco, Musco, arXiv:1504.05477, algorithm 2 (block Krylov iteration).
 Svd leading_svd(const at::Tensor& matrix, int64_t rank, SvdMethod method = SvdMethod::automatic);
 
 /// Frobenius norm of up * down, without forming the product.

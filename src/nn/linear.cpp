@@ -39,7 +39,7 @@ struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
 }  // namespace
 
 at::Tensor frozen_linear(const at::Tensor& x, const WeightStorage& weight, const at::Tensor& bias) {
-  if (weight.storage_dtype() == weight.compute_dtype()) return at::linear(x, weight.read(), bias);
+  if (weight.is_at_hand()) return at::linear(x, weight.read(), bias);
   // By pointer: autograd takes no undefined tensor as an argument, and a layer may have no bias.
   return FrozenLinear::apply(x, &weight, &bias);
 }
@@ -54,6 +54,11 @@ Linear::Linear(at::Tensor weight, at::Tensor bias) : bias_(std::move(bias)) {
   if (bias_.defined()) bias_ = bias_.to(compute);
   weight_ =
       compute == weight.scalar_type() ? plain_weight(std::move(weight)) : converted_weight(std::move(weight), compute);
+}
+
+void Linear::move_to(at::Device device, at::ScalarType compute, WeightSource source) {
+  weight_ = weight_->placed(device, compute, std::move(source));
+  if (bias_.defined()) bias_ = bias_.to(device, compute);
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {

@@ -47,6 +47,10 @@ class Linear {
   /// Keeps the weight as float8 from now on; the bias stays as it is.
   void store_as_fp8() { weight_ = fp8_weight(weight_->read(), weight_->compute_dtype()); }
 
+  /// Moves weight and bias to `device`, where they are computed in `compute`; with a source the weight comes from it at
+  /// each use (WeightStorage::placed).
+  void move_to(at::Device device, at::ScalarType compute, WeightSource source = {});
+
   WeightStorage& weight() { return *weight_; }
   const WeightStorage& weight() const { return *weight_; }
 

@@ -8,6 +8,9 @@
 
 namespace loraptor::nn {
 
+/// Brings the stored form of a weight to its device; called whenever the weight is used.
+using WeightSource = std::function<at::Tensor()>;
+
 /// One weight matrix [out,in] as it lies in memory. None of its functions records a graph of the weight.
 class WeightStorage {
  public:
@@ -34,6 +37,17 @@ class WeightStorage {
 
   /// Adds `delta` [out,in] float32, for merging. Rounds to the storage dtype.
   virtual void add(const at::Tensor& delta) = 0;
+
+  /// The weight as it is stored: float8 without its scales.
+  virtual at::Tensor stored() const = 0;
+
+  /// The same weight on `device`, computed in `compute`. With a source the stored form stays where that brings it from;
+  /// nobody else keeps it, and such a weight cannot be added to.
+  virtual std::unique_ptr<WeightStorage> placed(at::Device device, at::ScalarType compute,
+                                                WeightSource source = {}) const = 0;
+
+  /// Whether a graph may hold what `read` returns: it costs no memory of its own.
+  virtual bool is_at_hand() const = 0;
 
   virtual at::ScalarType storage_dtype() const = 0;
   virtual at::ScalarType compute_dtype() const = 0;

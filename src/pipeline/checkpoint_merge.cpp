@@ -11,7 +11,6 @@
 namespace loraptor::pipeline {
 namespace {
 
-using network::LoraPair;
 using network::WeightedLora;
 
 bool is_fp8(at::ScalarType dtype) { return dtype == at::kFloat8_e4m3fn || dtype == at::kFloat8_e5m2; }
@@ -28,8 +27,9 @@ class Merger {
   Merger(const CheckpointMerge& job, const std::vector<WeightedLora>& loras)
       : job_(job), loras_(loras), tensors_(job.from) {
     for (auto& [name, piece] : target_pieces(tensors_.file(), job.parts, job.embedded)) {
-      const bool is_used = std::any_of(loras.begin(), loras.end(),
-                                       [&](const auto& lora) { return lora.file.modules.count(piece.module) != 0; });
+      const bool is_used = std::any_of(loras.begin(), loras.end(), [&](const auto& lora) {
+        return lora.file.modules.count(piece.module) + lora.factors.count(piece.module) > 0;
+      });
       if (is_used) pieces_[name] = piece;
     }
   }
@@ -37,7 +37,7 @@ class Merger {
   MergeReport run(const io::WriteProgress& progress) const {
     std::set<std::string> modules;
     for (const auto& [name, piece] : pieces_) modules.insert(piece.module);
-    if (modules.empty()) throw no_module();
+    if (modules.empty() && !job_.may_stay) throw no_module();
     for (const auto& [name, piece] : pieces_) check_shapes(name, piece);
     write_planned_safetensors(job_.to, plan(), metadata(), progress);
     return {static_cast<int64_t>(pieces_.size()), {modules.begin(), modules.end()}};
@@ -45,43 +45,86 @@ class Merger {
 
  private:
   FileError no_module() const {
-    const auto& file = loras_.front().file;
     return {job_.from, fmt::format("layers: got none that a module of {} belongs to, expected some (first module: {}).",
-                                   file.path.string(), file.modules.begin()->first)};
+                                   loras_.front().file.path.string(), loras_.front().module_names().front())};
   }
 
   void check_shapes(const std::string& name, const TargetPiece& piece) const {
     const auto& shape = tensors_.file().info(name).shape;
     const int64_t columns = c10::multiply_integers(at::IntArrayRef(shape).slice(1));
     for (const auto& lora : loras_) {
-      const auto found = lora.file.modules.find(piece.module);
-      if (found == lora.file.modules.end()) continue;
-      const LoraPair& pair = found->second;
-      if (pair.down.flatten(1).size(1) == columns && pair.up.size(0) == piece.layer_rows) continue;
+      std::pair<int64_t, int64_t> got;  // out, in
+      if (const auto pair = lora.file.modules.find(piece.module); pair != lora.file.modules.end()) {
+        got = {pair->second.up.size(0), pair->second.down.flatten(1).size(1)};
+      } else if (const auto set = lora.factors.find(piece.module); set != lora.factors.end()) {
+        got = network::layer_shape(set->second.factors);
+      } else {
+        continue;
+      }
+      if (got == std::pair(piece.layer_rows, columns)) continue;
       throw FileError(lora.file.path,
-                      fmt::format("{}: got lora_up [{}] and lora_down [{}], expected a layer of the shape [{}] ({} in "
+                      fmt::format("{}: got a module for a layer {} -> {}, expected {} -> {} for the shape [{}] ({} in "
                                   "{}).\nHint: the LoRA may be made for another model.",
-                                  piece.module, fmt::join(pair.up.sizes(), ","), fmt::join(pair.down.sizes(), ","),
-                                  fmt::join(shape, ","), name, job_.from.string()));
+                                  piece.module, got.second, got.first, columns, piece.layer_rows, fmt::join(shape, ","),
+                                  name, job_.from.string()));
     }
   }
 
   /// The weight with all corrections added, in the precision of the merge.
-  at::Tensor merged(const std::string& name) const {
+  at::Tensor merged(const std::string& name) const { return merged(name, loras_.size()); }
+
+  /// The same with those of the first `count` files.
+  at::Tensor merged(const std::string& name, size_t count) const {
     const TargetPiece& piece = pieces_.at(name);
     const auto value = tensors_.value(name).to(job_.precision);
-    const int64_t rows = value.size(0);
-    auto matrix = value.view({rows, -1});
-    for (const auto& lora : loras_) {
-      const auto found = lora.file.modules.find(piece.module);
-      if (found == lora.file.modules.end()) continue;
-      const LoraPair& pair = found->second;
-      auto up = pair.up.flatten(1).narrow(0, piece.first_row, rows).to(job_.precision);
-      if (piece.swap_halves) up = at::roll(up, rows / 2, 0);
-      const auto down = pair.down.flatten(1).to(job_.precision);
-      matrix.addmm_(up, down, /*beta=*/1, /*alpha=*/lora.ratio * pair.scale());
+    auto matrix = value.view({value.size(0), -1});
+    for (size_t i = 0; i < count; ++i) {
+      const auto& lora = loras_[i];
+      if (const auto pair = lora.file.modules.find(piece.module); pair != lora.file.modules.end()) {
+        const auto up = rows_of(pair->second.up.flatten(1), piece, matrix.size(0)).to(job_.precision);
+        const auto down = pair->second.down.flatten(1).to(job_.precision);
+        matrix.addmm_(up, down, /*beta=*/1, /*alpha=*/lora.ratio * pair->second.scale());
+      } else if (lora.factors.count(piece.module) != 0) {
+        matrix.add_(factor_change(piece, i, matrix));
+      }
     }
     return value;
+  }
+
+  /// The rows of a layer's matrix that a piece of the file holds, in the file's order.
+  static at::Tensor rows_of(const at::Tensor& layer, const TargetPiece& piece, int64_t rows) {
+    const auto part = layer.narrow(0, piece.first_row, rows);
+    return piece.swap_halves ? at::roll(part, rows / 2, 0) : part;
+  }
+
+  /// What a module of LoHa, LoKr or DoRA adds to a piece [rows,in] that has the corrections of the files before it.
+  at::Tensor factor_change(const TargetPiece& piece, size_t number, const at::Tensor& matrix) const {
+    const auto& lora = loras_[number];
+    const auto& set = lora.factors.at(piece.module);
+    network::Factors wide;
+    for (const auto& [key, value] : set.factors) wide[key] = value.to(at::kFloat);
+    const auto delta = network::delta_weight(wide).mul_(set.strength());
+    const auto part = rows_of(delta, piece, matrix.size(0));
+    if (!set.is_dora()) return (part * lora.ratio).to(job_.precision);
+    const auto old = matrix.to(at::kFloat), corrected = old + part;
+    const auto scale = set.dora_scale.to(at::kFloat);
+    const auto factor = scale.size(1) == 1
+                            ? network::decompose_factor(corrected, rows_of(scale, piece, matrix.size(0)), lora.ratio)
+                            : network::decompose_factor(whole_layer(piece.module, number) + delta, scale, lora.ratio);
+    return (corrected * factor - old).to(job_.precision);
+  }
+
+  /// A layer put together of its pieces, float32 [out,in], with the corrections of the first `count` files.
+  at::Tensor whole_layer(const std::string& module, size_t count) const {
+    std::map<int64_t, at::Tensor> parts;  // by first row
+    for (const auto& [name, piece] : pieces_) {
+      if (piece.module != module) continue;
+      const auto part = merged(name, count).flatten(1).to(at::kFloat);
+      parts[piece.first_row] = piece.swap_halves ? at::roll(part, part.size(0) / 2, 0) : part;
+    }
+    std::vector<at::Tensor> rows;
+    for (const auto& [first, part] : parts) rows.push_back(part);
+    return at::cat(rows);
   }
 
   /// The scale of a merged weight of scaled fp8: its greatest value becomes the greatest one of the dtype.
@@ -95,13 +138,32 @@ class Merger {
     return job_.save_precision && at::isFloatingType(dtype) ? *job_.save_precision : dtype;
   }
 
+  /// The tensors of the new file.
+  std::vector<std::string> wanted_names() const {
+    const auto all = tensors_.file().names();
+    if (!job_.parts_only) return all;
+    std::set<std::string> wanted;
+    for (const auto part : job_.parts) {
+      const auto names = models::find_part(part, all, job_.embedded);
+      if (!names) continue;
+      for (const auto& [plain, source] : *names) {
+        for (const auto& piece : source.pieces) {
+          wanted.insert(piece);
+          if (const auto scale = tensors_.scale_name(piece); !scale.empty()) wanted.insert(scale);
+        }
+      }
+    }
+    return {wanted.begin(), wanted.end()};
+  }
+
   std::vector<io::PlannedTensor> plan() const {
     std::map<std::string, std::string> scales;  // scale -> weight
     for (const auto& name : tensors_.file().names()) {
       if (const std::string scale = tensors_.scale_name(name); !scale.empty()) scales[scale] = name;
     }
+    const auto wanted = wanted_names();
     std::vector<io::PlannedTensor> plans;
-    for (const auto& name : tensors_.file().names()) {
+    for (const auto& name : wanted) {
       const auto weight = scales.find(name);
       const bool is_scale = weight != scales.end();
       if (is_scale && job_.save_precision) continue;  // multiplied out

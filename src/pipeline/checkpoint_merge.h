@@ -18,6 +18,8 @@ struct CheckpointMerge {
   at::ScalarType precision = at::kFloat;         // products and sums are computed in it
   std::optional<at::ScalarType> save_precision;  // of all float tensors; unset: each keeps its own
   bool keep_metadata = true;                     // false: the new file has none
+  bool parts_only = false;                       // leave out what belongs to none of `parts`
+  bool may_stay = false;                         // no error if no module has a layer in the file
 };
 
 struct MergeReport {
@@ -25,9 +27,10 @@ struct MergeReport {
   std::vector<std::string> modules;  // LoRA modules that found their layer, sorted
 };
 
-/// Writes the file `to`: every weight plus the sum over all LoRAs of ratio * alpha / rank * up * down, rounded once to
-/// the weight's own dtype (or save_precision). Weights of scaled fp8 get a new scale. All other tensors are copied.
-/// Throws FileError for a layer and a module of different shapes, and if no LoRA module has a layer in the file.
+/// Writes the file `to`: every weight plus the sum over all LoRAs of ratio * alpha / rank * up * down (LoHa, LoKr and
+/// DoRA: network::weight_change, in the order of the files), rounded once to the weight's own dtype (or
+/// save_precision). Weights of scaled fp8 get a new scale. All other tensors are copied. Throws FileError for a layer
+/// and a module of different shapes, and if no LoRA module has a layer in the file.
 MergeReport merge_into_checkpoint(const CheckpointMerge& job, const std::vector<network::WeightedLora>& loras,
                                   const io::WriteProgress& progress);
 

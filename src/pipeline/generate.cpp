@@ -14,6 +14,14 @@ namespace {
 
 constexpr int64_t kLatentFactor = 8;
 
+void check_layers(const flow::SkipLayerGuidance& slg, int64_t depth) {
+  for (const int64_t layer : slg.layers) {
+    if (slg.scale <= 0 || (layer >= 0 && layer < depth)) continue;
+    throw UsageError(fmt::format("[slg_layers] block: got {}, expected numbers from 0 to {}, the model's last block.",
+                                 layer, depth - 1));
+  }
+}
+
 }  // namespace
 
 at::Tensor sample_noise(const SamplePrompt& prompt, int64_t seed) {
@@ -31,6 +39,14 @@ at::Tensor sample_latents(const GenerateModels& models, const GenerateRequest& r
   models::MMDiTInput input;
   input.context = both.context.to(device);
   input.pooled = both.pooled.to(device);
+  const auto& slg = request.prompt.slg;
+  check_layers(slg, models.mmdit.variant().depth);
+  models::MMDiTInput without_layers{.x = {},
+                                    .timesteps = {},
+                                    .context = request.positive.context.to(device),
+                                    .pooled = request.positive.pooled.to(device),
+                                    .crop = std::nullopt,
+                                    .skipped = slg.layers};
   const auto sigmas = flow::sample_sigmas(request.prompt.steps);
   at::Tensor x = request.noise.to(device, at::kFloat) * sigmas[0];
   for (int64_t i = 0; i < request.prompt.steps; ++i) {
@@ -38,7 +54,14 @@ at::Tensor sample_latents(const GenerateModels& models, const GenerateRequest& r
     input.x = x.expand({2, -1, -1, -1});  // [1,16,h,w] -> [2,16,h,w]
     input.timesteps = at::full({2}, sigma * 1000.0f, x.options());
     const auto velocity = models.mmdit.forward(input, models.runner);
-    const auto guided = flow::guided(velocity.slice(0, 0, 1), velocity.slice(0, 1, 2), request.prompt.scale);
+    const auto positive = velocity.slice(0, 0, 1);
+    auto guided = flow::guided(positive, velocity.slice(0, 1, 2), request.prompt.scale);
+    if (slg.acts(i, request.prompt.steps)) {
+      without_layers.x = x;
+      without_layers.timesteps = input.timesteps.slice(0, 0, 1);
+      guided =
+          flow::skip_layer_guided(guided, positive, models.mmdit.forward(without_layers, models.runner), slg.scale);
+    }
     x = flow::euler_step(x, guided, sigmas[static_cast<size_t>(i)], sigmas[static_cast<size_t>(i) + 1]);
     if (progress) progress({i + 1, request.prompt.steps, velocity, x});
   }

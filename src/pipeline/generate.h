@@ -22,7 +22,7 @@ struct GenerateModels {
 };
 
 struct GenerateRequest {
-  SamplePrompt prompt;                      // steps and scale are used here
+  SamplePrompt prompt;                      // steps, scale and slg are used here
   models::Conditioning positive, negative;  // of one text each
   at::Tensor noise;                         // float32 [1,16,height/8,width/8]
 };
@@ -41,8 +41,9 @@ using SampleProgress = std::function<void(const SampleStep&)>;
 at::Tensor sample_noise(const SamplePrompt& prompt, int64_t seed);
 
 /// Runs the sampler: both branches in one batch, guidance, Euler steps, all in float32 around the transformer.
-/// Returns latents as the transformer sees them, float32 [1,16,h,w]. Records no graph.
-/// Ref: arXiv:2403.03206 §2, arXiv:2207.12598; sd-scripts@48d368f library/sd3_train_utils.py:do_sample.
+/// Returns latents as the transformer sees them, float32 [1,16,h,w]. Records no graph. In the steps of skip-layer
+/// guidance the positive branch runs once more without the blocks. Throws UsageError for a block number beyond the
+/// model's. Ref: arXiv:2403.03206 §2, arXiv:2207.12598; sd-scripts@48d368f library/sd3_train_utils.py:do_sample.
 at::Tensor sample_latents(const GenerateModels& models, const GenerateRequest& request,
                           const SampleProgress& progress = {});
 

@@ -81,6 +81,15 @@ const OptionRow kOptions[] = {
        p.negative_prompt = v;
        return true;
      }},
+    {"slg_scale ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.scale); }},
+    {"slg_start ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.start); }},
+    {"slg_end ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.end); }},
+    {"slg_layers ([\\d,]+)",
+     [](SamplePrompt& p, const std::string& v) {
+       const auto layers = parse_layers(v);
+       if (layers) p.slg.layers = *layers;
+       return layers.has_value();
+     }},
     {"(?:g|ctr|rcfg|fs) (.+)", unused},
     {"(?:ss|cn) (.+)", unused},
 };
@@ -98,7 +107,9 @@ void apply_option(SamplePrompt& prompt, const std::string& piece) {
     }
     return;
   }
-  log::warn("[sample prompt] option '--{}' is skipped: expected w, h, d, s, l or n, a blank and a value.", piece);
+  log::warn(
+      "[sample prompt] option '--{}' is skipped: expected w, h, d, s, l, n or an slg_ option, a blank and a value.",
+      piece);
 }
 
 /// A line is split at " --"; the first piece is the prompt.
@@ -136,6 +147,10 @@ class ObjectReader {
     if (key == "sample_steps") prompt.steps = whole(key, value, 1);
     if (key == "scale") prompt.scale = number(key, value);
     if (key == "seed") prompt.seed = whole(key, value, std::numeric_limits<int64_t>::min());
+    if (key == "slg_scale") prompt.slg.scale = number(key, value);
+    if (key == "slg_start") prompt.slg.start = number(key, value);
+    if (key == "slg_end") prompt.slg.end = number(key, value);
+    if (key == "slg_layers") prompt.slg.layers = layers(key, value);
   }
 
   [[noreturn]] void wrong(const std::string& key, const json& value, const char* expected) const {
@@ -148,6 +163,12 @@ class ObjectReader {
   double number(const std::string& key, const json& value) const {
     if (!value.is_number()) wrong(key, value, "a number");
     return value.get<double>();
+  }
+  std::vector<int64_t> layers(const std::string& key, const json& value) const {
+    if (!value.is_array()) wrong(key, value, "a list of block numbers");
+    std::vector<int64_t> numbers;
+    for (const auto& item : value) numbers.push_back(whole(key, item, 0));
+    return numbers;
   }
   int64_t whole(const std::string& key, const json& value, int64_t least) const {
     if (value.is_number_unsigned() && value.get<uint64_t>() > std::numeric_limits<int64_t>::max()) {
@@ -224,6 +245,18 @@ std::vector<SamplePrompt> read_json(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+std::optional<std::vector<int64_t>> parse_layers(const std::string& text) {
+  std::vector<int64_t> layers;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t comma = std::min(text.find(',', begin), text.size());
+    int64_t layer = 0;
+    if (!parse_number(text.substr(begin, comma - begin), layer) || layer < 0) return std::nullopt;
+    layers.push_back(layer);
+    begin = comma + 1;
+  }
+  return layers;
+}
 
 SamplePrompt parse_prompt_line(std::string_view line) { return finished(parse_pieces(line)); }
 

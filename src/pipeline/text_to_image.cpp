@@ -20,9 +20,7 @@ using network::TargetModel;
 
 class ImageMaker {
  public:
-  explicit ImageMaker(const TextToImage& job) : job_(job), files_(models::ModelFiles::open(job.model)) {
-    if (!job.loras.empty()) modules_ = network::concat_loras(job.loras);
-  }
+  explicit ImageMaker(const TextToImage& job) : job_(job), files_(models::ModelFiles::open(job.model)) {}
 
   void run(const std::vector<SamplePrompt>& prompts, const ImageSink& sink) {
     const at::NoGradGuard no_grad;
@@ -52,14 +50,14 @@ class ImageMaker {
     model.visit_linears([&](const std::string& path, nn::Linear& layer) { targets.push_back({which, path, &layer}); });
   }
 
-  void attach(const std::vector<TargetLinear>& targets) {
-    if (!modules_.empty()) attached_.merge(network::attach_modules(modules_, targets, job_.loras.front().file.path));
-  }
+  void attach(const std::vector<TargetLinear>& targets) { attached_.merge(network::attach_loras(job_.loras, targets)); }
 
   void tell_unused() const {
-    std::vector<std::string> unused;
-    for (const auto& [name, pair] : modules_) {
-      if (attached_.count(name) == 0) unused.push_back(name);
+    std::set<std::string> unused;
+    for (const auto& lora : job_.loras) {
+      for (const auto& name : lora.module_names()) {
+        if (attached_.count(name) == 0) unused.insert(name);
+      }
     }
     if (unused.empty()) return;
     if (attached_.empty()) {
@@ -67,10 +65,10 @@ class ImageMaker {
           job_.loras.front().file.path,
           fmt::format("LoRA modules: got {} that match no layer (first: {}), expected modules of the loaded "
                       "models.",
-                      unused.size(), unused.front()));
+                      unused.size(), *unused.begin()));
     }
     log::warn("[--network_weights] {} modules match no layer of the loaded models, left out (first: {}).",
-              unused.size(), unused.front());
+              unused.size(), *unused.begin());
   }
 
   /// Encodes each text alone, as a training run does for its samples.
@@ -106,7 +104,6 @@ class ImageMaker {
 
   const TextToImage& job_;
   models::ModelFiles files_;
-  std::map<std::string, network::LoraPair> modules_;
   std::set<std::string> attached_;
   std::map<std::string, models::TextOutputs> outputs_;
 };

@@ -92,6 +92,64 @@ TEST(checkpoint_merge, other_tensors_and_their_names_stay) {
   EXPECT_EQ(after->metadata().at("modelspec.merged_from"), "mmdit_vae, lora");
 }
 
+/// A file with one module of LoHa, LoKr or DoRA; `dora` is "", "rows" or "columns".
+network::WeightedLora one_factor_module(const network::AlgoArgs& args, const std::string& dora, int64_t in,
+                                        int64_t out) {
+  network::FactorSet set;
+  for (const auto& spec : network::factor_specs(args, out, in, 2)) set.factors[spec.key] = at::randn(spec.shape) * 0.3;
+  set.alpha = 2;
+  if (dora == "rows") set.dora_scale = at::rand({out, 1}) + 0.5;
+  if (dora == "columns") set.dora_scale = at::rand({1, in}) + 0.5;
+  network::WeightedLora lora;
+  lora.file.path = "factors.safetensors";
+  lora.ratio = 0.7;
+  lora.factors[network::module_name(network::TargetModel::mmdit, kQkv)] = std::move(set);
+  return lora;
+}
+
+at::Tensor changed(const at::Tensor& weight, const network::WeightedLora& lora) {
+  const auto& set = lora.factors.begin()->second;
+  return weight + network::weight_change(set.factors, set.strength(), set.dora_scale, weight, lora.ratio);
+}
+
+TEST(checkpoint_merge, loha_lokr_and_dora_are_merged_in_the_order_of_the_files) {
+  at::manual_seed(9);
+  const test::TempFolder folder;
+  const auto base = test::golden_checkpoint(kModel) / "mmdit_vae.safetensors";
+  const std::string name = kPrefix + kQkv + ".weight";
+  const auto weight = tensor_of(base, name);
+  const std::vector<network::WeightedLora> loras{one_factor_module({.algo = network::Algo::loha}, "", 256, 768),
+                                                 one_factor_module({}, "rows", 256, 768),
+                                                 one_factor_module({.algo = network::Algo::lokr}, "columns", 256, 768)};
+  EXPECT_EQ(merge_into_checkpoint(job(base, folder / "out"), loras, {}).changed, 1);
+  auto want = weight;
+  for (const auto& lora : loras) want = changed(want, lora);
+  EXPECT_LT(((tensor_of(folder / "out", name) - want).norm() / (want - weight).norm()).item<double>(), 1e-5);
+  auto wrong = one_factor_module({}, "rows", 256, 700);
+  EXPECT_THROW(merge_into_checkpoint(job(base, folder / "out"), {wrong}, {}), FileError);
+}
+
+TEST(checkpoint_merge, layers_that_a_file_cuts_are_decomposed_as_a_whole) {
+  at::manual_seed(10);
+  const test::TempFolder folder;
+  const int64_t width = 64;
+  const auto whole = at::randn({3 * width, width});
+  io::NamedTensors tensors;
+  const char* sides[] = {"transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_k",
+                         "transformer_blocks.0.attn.to_v"};
+  for (int i = 0; i < 3; ++i)
+    tensors.emplace_back(std::string(sides[i]) + ".weight", whole.slice(0, width * i, width * (i + 1)).contiguous());
+  io::write_safetensors(folder / "cut", tensors);
+  for (const char* dora : {"", "rows", "columns"}) {
+    const auto lora = one_factor_module({.algo = network::Algo::lokr}, dora, width, 3 * width);
+    EXPECT_EQ(merge_into_checkpoint(job(folder / "cut", folder / "out"), {lora}, {}).changed, 3);
+    std::vector<at::Tensor> parts;
+    for (const char* side : sides) parts.push_back(tensor_of(folder / "out", std::string(side) + ".weight"));
+    const auto want = changed(whole, lora);
+    EXPECT_LT(((at::cat(parts) - want).norm() / (want - whole).norm()).item<double>(), 1e-5) << dora;
+  }
+}
+
 TEST(checkpoint_merge, embedded_encoders_get_their_part) {
   const test::TempFolder folder;
   const auto encoder = io::SafetensorsFile::open(test::golden_checkpoint(kModel) / "clip_g.safetensors");

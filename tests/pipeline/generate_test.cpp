@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "flow/euler_sampler.h"
 #include "sample_models.h"
 
@@ -93,6 +94,47 @@ INSTANTIATE_TEST_SUITE_P(Files, GoldenSample,
                          testing::ValuesIn(test::golden_files("models", "sample_", ".safetensors")),
                          [](const auto& info) { return info.param.stem().string(); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenSample);
+
+/// One step by hand: guidance, then away from the model without a block.
+TEST(SkipLayerGuidance, leaves_blocks_out_in_its_steps_alone) {
+  const auto files = test::golden_model_files("tiny_sd35m");
+  const models::MMDiT mmdit(files.part(models::Part::mmdit, {}), {});
+  const models::Vae vae(files.part(models::Part::vae, {}));
+  memory::PlainRunner runner;
+  const GenerateModels models{mmdit, vae, runner};
+  at::manual_seed(1);
+  const auto text = [&] {
+    return models::Conditioning{at::randn({1, 85, mmdit.variant().context_width}),
+                                at::randn({1, mmdit.variant().pooled_width})};
+  };
+  GenerateRequest request{{}, text(), text(), at::randn({1, 16, 8, 8})};
+  request.prompt.steps = 4;
+  const auto run = [&](double scale, double start, std::vector<int64_t> layers) {
+    request.prompt.slg = {.scale = scale, .layers = std::move(layers), .start = start, .end = 0.3};
+    std::vector<at::Tensor> latents;
+    sample_latents(models, request, [&](const SampleStep& step) { latents.push_back(step.latents.clone()); });
+    return latents;
+  };
+  const auto plain = run(0, 0.01, {1, 2}), guided = run(2.5, 0.01, {1, 2}), late = run(2.5, 0.29, {1, 2});
+  EXPECT_TRUE(at::equal(plain[0], guided[0]));  // step 0 is before the start
+  EXPECT_FALSE(at::equal(plain[1], guided[1]));
+  EXPECT_TRUE(at::equal(plain[3], late[3]));  // no step lies between start and end
+
+  const auto sigmas = flow::sample_sigmas(4);
+  models::MMDiTInput input{.x = plain[0],
+                           .timesteps = at::full({1}, static_cast<float>(sigmas[1]) * 1000.0f),
+                           .context = request.positive.context,
+                           .pooled = request.positive.pooled,
+                           .crop = std::nullopt,
+                           .skipped = {}};
+  const at::NoGradGuard no_grad;
+  const auto whole = mmdit.forward(input, runner);
+  input.skipped = {1, 2};
+  const auto without = mmdit.forward(input, runner);
+  const auto want = plain[1] + 2.5 * (whole - without) * (sigmas[2] - sigmas[1]);
+  EXPECT_TRUE(guided[1].allclose(want, 1e-4, 1e-4));
+  EXPECT_THROW(run(2.5, 0.01, {4}), UsageError);
+}
 
 TEST(SampleNoise, depends_on_seed_and_size_alone) {
   SamplePrompt prompt;

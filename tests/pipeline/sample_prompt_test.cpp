@@ -39,6 +39,26 @@ TEST(SamplePrompt, options_are_read_in_any_case) {
   EXPECT_EQ(prompt.negative_prompt, "blurry, low quality");
 }
 
+TEST(SamplePrompt, skip_layer_guidance_is_off_unless_it_is_asked_for) {
+  const auto off = parse_prompt_line("a cat --s 20").slg;
+  EXPECT_EQ(off.scale, 0);
+  EXPECT_FALSE(off.acts(2, 20));
+  const auto slg =
+      parse_prompt_line("a cat --slg_scale 2.5 --slg_layers 3,11 --slg_start 0.1 --slg_end 0.5 --s 20").slg;
+  EXPECT_EQ(slg.scale, 2.5);
+  EXPECT_EQ(slg.layers, (std::vector<int64_t>{3, 11}));
+  EXPECT_FALSE(slg.acts(2, 20));
+  EXPECT_TRUE(slg.acts(3, 20));
+  EXPECT_TRUE(slg.acts(9, 20));
+  EXPECT_FALSE(slg.acts(10, 20));
+  EXPECT_EQ(parse_prompt_line("a cat --slg_scale 2.5 --slg_layers 3,,4").slg.layers, (std::vector<int64_t>{7, 8, 9}));
+  const auto read_slg =
+      read("p.json", R"([{"prompt": "x", "slg_scale": 1, "slg_layers": [1, 2], "slg_end": 0.4}])")[0].slg;
+  EXPECT_EQ(read_slg.layers, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(read_slg.end, 0.4);
+  EXPECT_THROW(read("p.json", R"([{"prompt": "x", "slg_layers": "7,8"}])"), FileError);
+}
+
 TEST(SamplePrompt, the_prompt_itself_is_no_option) {
   const auto prompt = parse_prompt_line("n 64 s 20 portraits --s 5");
   EXPECT_EQ(prompt.prompt, "n 64 s 20 portraits");
