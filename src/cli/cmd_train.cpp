@@ -9,6 +9,8 @@
 #include "cli/help.h"
 #include "cli/log_setup.h"
 #include "cli/option_parse.h"
+#include "dist/launcher.h"
+#include "dist/world.h"
 #include "train/session.h"
 
 namespace loraptor::cli {
@@ -25,6 +27,17 @@ int run_train(const Words& words) {
     return 0;
   }
   const BuiltConfig built = build_config(parsed.options);
+  const dist::World world = dist::world_from_environment();
+  const int64_t wanted = built.config.loop.num_processes.value_or(world.size);
+  if (world.is_alone() && wanted > 1) {
+    Words all{"train"};
+    all.insert(all.end(), words.begin(), words.end());
+    return dist::launch_processes(wanted, all);
+  }
+  if (wanted != world.size) {
+    throw UsageError(
+        fmt::format("[--num_processes] got {}, but WORLD_SIZE says {}, expected one of them.", wanted, world.size));
+  }
   log::configure(log_config(built.config.logging));
   log::info("Settings that are not defaults:\n{}", settings_text(built.config));
   for (const std::string& warning : built.warnings) log::warn("{}", warning);

@@ -21,12 +21,6 @@ void judge(const Option& option, const Given& given, std::vector<std::string>& w
   if (given.value == option.default_value) return;
   switch (option.status) {
     case Status::works: break;
-    case Status::not_yet:
-      problems.push_back(
-          fmt::format("[--{}] option: got it, expected an option of this version, which cannot do it yet."
-                      "\nHint: {}.",
-                      option.name, option.note));
-      break;
     case Status::refused:
       problems.push_back(
           fmt::format("[--{}] option: got it, expected a run without it.\nHint: {}.", option.name, option.note));
@@ -46,16 +40,17 @@ void set_recorded(const GivenOptions& given, TrainConfig& config) {
   }
 }
 
-/// The settings that are not defaults, as they are after what others imply; secrets are left out.
-std::vector<train::GivenSetting> given_settings(TrainConfig& config) {
-  std::vector<train::GivenSetting> given;
+/// All settings as they are after what others imply, each with its origin ("" for a default); secrets are left out.
+std::vector<train::GivenSetting> all_settings(TrainConfig& config) {
+  std::vector<train::GivenSetting> all;
   for (const Option& option : all_options()) {
-    const auto origin = config.origins.find(option.name);
     const bool is_setting = !std::holds_alternative<std::monostate>(option.field) && option.status != Status::no_effect;
-    if (option.is_secret || !is_setting || origin == config.origins.end()) continue;
-    given.push_back({option.name, python_text(load(option, config)), origin->second});
+    if (option.is_secret || !is_setting) continue;
+    const auto origin = config.origins.find(option.name);
+    all.push_back(
+        {option.name, python_text(load(option, config)), origin == config.origins.end() ? "" : origin->second});
   }
-  return given;
+  return all;
 }
 
 }  // namespace
@@ -86,7 +81,9 @@ BuiltConfig build_config(const GivenOptions& command_line) {
   for (std::string& warning : train::apply_implied_settings(built.config)) built.warnings.push_back(std::move(warning));
   for (std::string& problem : train::find_problems(built.config)) problems.push_back(std::move(problem));
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
-  built.config.given = given_settings(built.config);
+  built.config.all = all_settings(built.config);
+  std::copy_if(built.config.all.begin(), built.config.all.end(), std::back_inserter(built.config.given),
+               [](const auto& setting) { return !setting.origin.empty(); });
   return built;
 }
 

@@ -16,7 +16,7 @@ struct BuiltConfig {
 /// Settings in the order struct default < configuration file < command line, with the origin of each in
 /// `config.origins`, and with the settings that others imply (train::apply_implied_settings). `config.recorded` gets
 /// the values, given or default, of the options without effect that the metadata record. Throws UsageError with all
-/// problems together: options of the command line or of the file that this version refuses or cannot do yet, and
+/// problems together: options of the command line or of the file that are refused, and
 /// everything train::find_problems sees.
 BuiltConfig build_config(const GivenOptions& command_line);
 

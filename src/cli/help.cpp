@@ -60,7 +60,6 @@ std::string default_text(const Option& option) {
 std::string status_text(const Option& option) {
   switch (option.status) {
     case Status::works: return "";
-    case Status::not_yet: return "not in this version: " + option.note;
     case Status::no_effect: return "no effect: " + option.note;
     case Status::refused: return "refused: " + option.note;
   }

@@ -1,5 +1,7 @@
 #include "cli/log_setup.h"
 
+#include "dist/world.h"
+
 namespace loraptor::cli {
 
 log::LogConfig log_config(const train::LoggingConfig& logging) {
@@ -10,6 +12,10 @@ log::LogConfig log_config(const train::LoggingConfig& logging) {
   if (level == "ERROR" || level == "CRITICAL") config.level = log::Level::error;
   if (logging.console_log_file) config.file = *logging.console_log_file;
   config.simple = logging.console_log_simple;
+  if (!dist::is_main_process()) {
+    config.level = log::Level::error;
+    config.file.reset();
+  }
   return config;
 }
 

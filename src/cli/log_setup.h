@@ -6,6 +6,7 @@
 
 namespace loraptor::cli {
 
+/// Of several processes only the main one logs more than errors.
 log::LogConfig log_config(const train::LoggingConfig& logging);
 
 }  // namespace loraptor::cli

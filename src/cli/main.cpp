@@ -8,14 +8,18 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/signals.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "dist/world.h"
 
 namespace {
 
 enum ExitStatus { kUsage = 2, kFile = 3, kRun = 4 };
 
-void print_error(const std::string& message) { fmt::print(stderr, "error: {}\n", message); }
+void print_error(const std::string& message) {
+  fmt::print(stderr, "error: {}{}\n", loraptor::dist::process_label(), message);
+}
 
 void print_out_of_memory(const std::string& message) {
   print_error(message);
@@ -32,12 +36,15 @@ int main(int argc, char** argv) {
   try {
     return cli::run_command(cli::Words(argv + 1, argv + argc));
   } catch (const UsageError& error) {
-    fmt::print(stderr, "{}", cli::usage_text(argc > 1 ? argv[1] : ""));
+    if (dist::is_main_process()) fmt::print(stderr, "{}", cli::usage_text(argc > 1 ? argv[1] : ""));
     print_error(error.what());
     return kUsage;
   } catch (const FileError& error) {
     print_error(error.what());
     return kFile;
+  } catch (const Stopped& stopped) {
+    if (dist::is_main_process()) fmt::print(stderr, "{}\n", stopped.what());
+    return 128 + stopped.signal();
   } catch (const RunError& error) {
     print_error(error.what());
   } catch (const c10::OutOfMemoryError& error) {

@@ -1,8 +1,7 @@
-// One command-line option: its flag, the setting it fills, its help, and whether this version can do it.
+// One command-line option: its flag, the setting it fills, its help, and whether it has an effect.
 //
 // A table row reads `option("--learning_rate", FIELD(optimizer.learning_rate), "Base learning rate.")`; the default is
-// the one of the struct. To declare an option that does not work yet add `.not_yet("what to use instead")`; removing
-// that call is all it takes to switch the option on.
+// the one of the struct.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +37,6 @@ using Field =
 
 enum class Status {
   works,
-  not_yet,    // an error when it is given a value other than the default
   no_effect,  // accepted with one warning
   refused     // an error that names the alternative
 };
@@ -62,7 +60,6 @@ struct Option {
     choices = std::move(allowed);
     return std::move(*this);
   }
-  Option not_yet(std::string alternative) && { return std::move(*this).with(Status::not_yet, std::move(alternative)); }
   Option no_effect(std::string reason) && { return std::move(*this).with(Status::no_effect, std::move(reason)); }
   Option recorded() && {
     metadata_name = name;

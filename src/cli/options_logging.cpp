@@ -13,8 +13,8 @@ std::vector<Option> logging_options() {
           option("--log_prefix", FIELD(logging.log_prefix), "Put before the time stamp of the run's log folder."),
           option("--log_tracker_name", FIELD(logging.log_tracker_name),
                  "Folder inside the run's log folder; default: network_train."),
-          option("--log_config", FIELD(logging.log_config), "Also log the options.")
-              .not_yet("the settings are printed at the start and stand in the model's metadata"),
+          option("--log_config", FIELD(logging.log_config),
+                 "Also write all options (no paths) to the TensorBoard folder, as hyper-parameters and hparams.yml."),
           option("--log_json", FIELD(logging.log_json), "File that gets each metric as a line of JSON.").addition(),
           option("--log_html", FIELD(logging.log_html), "File that gets a report page of the run.").addition(),
           option("--console_log_level", FIELD(logging.console_log_level),

@@ -26,10 +26,9 @@ std::vector<Option> saving_options() {
           option("--save_state", FIELD(saving.save_state),
                  "Save a state to resume from with each model and at the end."),
           option("--save_state_on_train_end", FIELD(saving.save_state_on_train_end), "Save a state at the end."),
-          option("--save_clip", FIELD(saving.save_clip), "Write the merged CLIP encoders beside the final LoRA.")
-              .not_yet("the LoRA file holds all that was trained"),
-          option("--save_t5xxl", FIELD(saving.save_t5xxl), "Write the merged T5 beside the final LoRA.")
-              .not_yet("the LoRA file holds all that was trained"),
+          option("--save_clip", FIELD(saving.save_clip),
+                 "Write CLIP-L and CLIP-G with the LoRA merged beside the final LoRA."),
+          option("--save_t5xxl", FIELD(saving.save_t5xxl), "Write T5-XXL with the LoRA merged beside the final LoRA."),
           option("--metadata_title", FIELD(model_spec.metadata_title), "Title; default: --output_name."),
           option("--metadata_author", FIELD(model_spec.metadata_author), "Author."),
           option("--metadata_description", FIELD(model_spec.metadata_description), "Description."),

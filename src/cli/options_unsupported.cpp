@@ -39,9 +39,9 @@ std::vector<Option> without_effect() {
           ignored("--dynamo_backend", Kind::text, std::string("inductor"), "it acts only with --torch_compile")
               .one_of({"eager", "aot_eager", "inductor", "aot_ts_nvfuser", "nvprims_nvfuser", "cudagraphs", "ofi",
                        "fx2trt", "onnxrt", "tensort", "ipex", "tvm"}),
-          ignored("--ddp_timeout", Kind::integer, unset, "it is for several processes"),
-          ignored("--ddp_gradient_as_bucket_view", Kind::flag, false, "it is for several processes"),
-          ignored("--ddp_static_graph", Kind::flag, false, "it is for several processes"),
+          ignored("--ddp_timeout", Kind::integer, unset, "a process that is lost is noticed within half a minute"),
+          ignored("--ddp_gradient_as_bucket_view", Kind::flag, false, "all gradients lie in one buffer anyway"),
+          ignored("--ddp_static_graph", Kind::flag, false, "all gradients lie in one buffer anyway"),
           ignored("--zero_stage", Kind::integer, int64_t{2}, kNoDeepSpeed).one_of({"0", "1", "2", "3"}),
           ignored("--offload_optimizer_device", Kind::text, unset, kNoDeepSpeed).one_of({"cpu", "nvme"}),
           ignored("--offload_optimizer_nvme_path", Kind::text, unset, kNoDeepSpeed),

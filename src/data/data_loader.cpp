@@ -25,7 +25,7 @@ DataLoader::~DataLoader() {
 }
 
 Batch DataLoader::load(size_t index) const {
-  const int64_t number = options_.first_batch + static_cast<int64_t>(index);
+  const int64_t number = options_.first_batch + static_cast<int64_t>(index) * options_.batch_stride;
   const int64_t step = options_.first_step + number / std::max<int64_t>(1, options_.batches_per_step);
   return load_batch(dataset_, plans_[index], options_.epoch, step, options_.with_pixels);
 }

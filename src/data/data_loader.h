@@ -15,9 +15,10 @@
 namespace loraptor::data {
 
 struct LoaderOptions {
-  int64_t epoch = 1;             // from 1
-  int64_t first_step = 0;        // optimizer step at the start of the epoch
-  int64_t first_batch = 0;       // number, within the epoch, of the first plan (more than 0 after a resume)
+  int64_t epoch = 1;         // from 1
+  int64_t first_step = 0;    // optimizer step at the start of the epoch
+  int64_t first_batch = 0;   // number, within the epoch, of the first plan (more than 0 after a resume)
+  int64_t batch_stride = 1;  // from one plan's number to the next one's: the number of processes that share an epoch
   int64_t batches_per_step = 1;  // gradient accumulation
   bool with_pixels = true;       // false when latents are cached
   int64_t workers = 8;           // capped at the number of CPUs; 0: load in the calling thread

@@ -20,6 +20,8 @@ auto reach(const Operation& operation) {
   } catch (const c10::Error& error) {
     throw RunError(
         fmt::format("[processes] the table in which they meet cannot be reached: {}.", error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    throw RunError(fmt::format("[processes] the table in which they meet cannot be reached: {}.", error.what()));
   }
 }
 

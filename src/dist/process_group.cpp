@@ -1,9 +1,11 @@
 #include "dist/process_group.h"
 
+#include <c10/util/Logging.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <thread>
 
 #include "dist/backend.h"
@@ -102,7 +104,12 @@ struct ProcessGroup::Connections {
 
 ProcessGroup::ProcessGroup() = default;
 ProcessGroup::ProcessGroup(const World& world, at::Device device) : world_(world) {
-  if (!world.is_alone()) connections_ = std::make_unique<Connections>(world, device);
+  if (world.is_alone()) return;
+  // Writing to a process that is gone shall be an error, as it is in Python, for which the sockets' code was written.
+  std::signal(SIGPIPE, SIG_IGN);
+  constexpr int kErrors = 2;  // its warnings about lost connections are stack traces; ours say what is the matter
+  FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, kErrors);
+  connections_ = std::make_unique<Connections>(world, device);
 }
 ProcessGroup::~ProcessGroup() = default;
 

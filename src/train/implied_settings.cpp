@@ -65,12 +65,14 @@ void imply_optimizer(optim::OptimizerConfig& optimizer, Warnings& warnings) {
 void imply_memory(TrainConfig& config, Warnings& warnings) {
   memory::MemoryConfig& memory = config.memory;
   if (memory.fp8_base_unet) memory.fp8_base = true;
+  imply(memory.cpu_offload_checkpointing, memory.gradient_checkpointing, "cpu_offload_checkpointing",
+        "gradient_checkpointing", warnings);
   if (memory.blocks_to_swap.value_or(0) <= 0 || memory.cpu_offload_checkpointing) return;
   const bool on_cpu =
       config.loop.device == "cpu" || (config.loop.device == "auto" && tensor::default_device().is_cpu());
-  warnings.push_back(fmt::format("--blocks_to_swap {} has no effect{}", *memory.blocks_to_swap,
-                                 on_cpu ? ": all weights are already in host memory, there is nothing to swap."
-                                        : " in this version: all blocks stay on the GPU."));
+  if (!on_cpu) return;
+  warnings.push_back(
+      fmt::format("--blocks_to_swap {} has no use: all weights lie in host memory already.", *memory.blocks_to_swap));
   memory.blocks_to_swap.reset();
 }
 
@@ -80,8 +82,15 @@ Warnings apply_implied_settings(TrainConfig& config) {
   Warnings warnings;
   imply(config.cache.cache_latents_to_disk, config.cache.cache_latents, "cache_latents_to_disk", "cache_latents",
         warnings);
+  imply(config.cache.cache_latents_posterior, config.cache.cache_latents, "cache_latents_posterior", "cache_latents",
+        warnings);
+  imply(config.cache.latents_variants > 0, config.cache.cache_latents, "latents_variants", "cache_latents", warnings);
   imply(config.cache.cache_text_encoder_outputs_to_disk, config.cache.cache_text_encoder_outputs,
         "cache_text_encoder_outputs_to_disk", "cache_text_encoder_outputs", warnings);
+  imply(config.cache.cache_text_encoder_variants > 0, config.cache.cache_text_encoder_outputs,
+        "cache_text_encoder_variants", "cache_text_encoder_outputs", warnings);
+  imply(config.loop.auto_resume, config.saving.save_state_on_train_end, "auto_resume", "save_state_on_train_end",
+        warnings);
   imply_data(config.data, warnings);
   imply_optimizer(config.optimizer, warnings);
   imply_memory(config, warnings);

@@ -132,7 +132,7 @@ io::Metadata training_metadata(const TrainConfig& config, const TrainPlan& plan,
   out.add("ss_num_batches_per_epoch", plan.batches_per_epoch);
   out.add("ss_num_epochs", plan.epochs);
   out.add("ss_max_train_steps", plan.max_steps);
-  out.add("ss_gradient_accumulation_steps", plan.accumulation);
+  out.add("ss_gradient_accumulation_steps", config.loop.gradient_accumulation_steps);
   out.add("ss_gradient_checkpointing", config.memory.gradient_checkpointing);
   out.add("ss_mixed_precision", config.memory.mixed_precision);
   out.add("ss_full_fp16", config.memory.full_fp16);

@@ -7,6 +7,8 @@
 #include "report/jsonl_log.h"
 #include "report/progress_bar.h"
 #include "report/tensorboard.h"
+#include "train/logged_config.h"
+#include "train/training_images.h"
 
 namespace loraptor::train {
 namespace {
@@ -16,18 +18,30 @@ class ConsoleObserver : public TrainObserver {
  public:
   explicit ConsoleObserver(const TrainPlan& plan) : plan_(plan) {}
   void start(const TrainState& state) override { bar_.emplace("steps", plan_.max_steps, state.step); }
-  void epoch_start(int64_t epoch) override { log::info("epoch {}/{}", epoch, plan_.epochs); }
+  void epoch_start(int64_t epoch) override {
+    log::info("epoch {}/{}", epoch, plan_.epochs);
+    seconds_ = data_seconds_ = 0;
+  }
   void step(const report::StepRecord& record) override {
+    seconds_ += record.seconds;
+    data_seconds_ += record.data_seconds;
     bar_->update(record.step, fmt::format("avr_loss={:.3g}", record.average));
   }
   void validated(const ValidationRecord& record) override {
-    log::info("validation loss {:.4g} after step {} (training average {:.4g})", record.loss, record.step,
-              record.training);
+    log::info("validation loss {:.4g} after step {} (training average {:.4g}){}", record.loss, record.step,
+              record.training, record.fixed ? fmt::format("; with fixed noise {:.6g}", *record.fixed) : "");
   }
+  void epoch_end(int64_t epoch, double average) override {
+    log::info("epoch {}/{} ends: average loss {:.4g}, {} in steps, {:.1f} % of it waiting for data", epoch,
+              plan_.epochs, average, format_duration(seconds_), seconds_ > 0 ? 100 * data_seconds_ / seconds_ : 0);
+  }
+  void rolled_back(const TrainState& state) override { start(state); }
+  void stopped(const TrainState&) override { bar_.reset(); }
   void end(const TrainState&) override { bar_.reset(); }
 
  private:
   TrainPlan plan_;
+  double seconds_ = 0, data_seconds_ = 0;  // of the epoch's steps
   std::optional<report::ProgressBar> bar_;
 };
 
@@ -36,6 +50,12 @@ class JsonObserver : public TrainObserver {
   explicit JsonObserver(std::filesystem::path path) : path_(std::move(path)) {}
   void start(const TrainState& state) override { log_.emplace(path_, state.step); }
   void step(const report::StepRecord& record) override { log_->write(record); }
+  void validated(const ValidationRecord& record) override {
+    report::NamedNumbers losses{{"loss", record.loss}};
+    if (record.fixed) losses.emplace_back("fixed", *record.fixed);
+    log_->write_validation(record.step, record.epoch, losses);
+  }
+  void rolled_back(const TrainState& state) override { start(state); }
 
  private:
   std::filesystem::path path_;
@@ -52,6 +72,8 @@ class TensorBoardObserver : public TrainObserver {
     const int64_t axis = record.is_epoch_end ? record.epoch : record.step;
     log_.scalar(kind + "average", record.loss, axis);
     log_.scalar(kind + "divergence", record.loss - record.training, axis);
+    const char* fixed_tag = record.is_epoch_end ? "loss/validation_fixed/epoch" : "loss/validation_fixed/step";
+    if (record.fixed) log_.scalar(fixed_tag, *record.fixed, axis);
   }
 
  private:
@@ -71,6 +93,8 @@ class HtmlObserver : public TrainObserver {
     page_->sample({.prompt = image.prompt, .moment = image.moment, .step = step, .image = image.path});
   }
   void saved(const std::filesystem::path& path) override { page_->saved(path); }
+  void rolled_back(const TrainState& state) override { page_->drop_after(state.step); }
+  void stopped(const TrainState&) override { page_->write(); }
   void end(const TrainState&) override { page_->finish(); }
 
  private:
@@ -81,10 +105,15 @@ class HtmlObserver : public TrainObserver {
 
 }  // namespace
 
-RunDescription describe_run(const TrainConfig& config, std::string subtitle) {
+RunDescription describe_run(const TrainConfig& config, std::string subtitle, const data::Dataset& dataset) {
   report::SummarySection given{.title = "Settings", .rows = {}};
   for (const auto& setting : config.given) given.rows.push_back({setting.name, setting.value, setting.origin});
-  return {.subtitle = std::move(subtitle), .settings = {std::move(given)}};
+  RunDescription run{.subtitle = std::move(subtitle), .settings = {std::move(given)}};
+  // The first step does not wait for them.
+  if (config.logging.log_html) {
+    run.images = std::async(std::launch::async, [&dataset] { return training_images(dataset); }).share();
+  }
+  return run;
 }
 
 std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan, const RunDescription& run) {
@@ -93,8 +122,10 @@ std::unique_ptr<Observers> make_observers(const TrainConfig& config, const Train
   const auto& logging = config.logging;
   if (logging.log_json) observers->add(std::make_unique<JsonObserver>(*logging.log_json));
   if (logging.logging_dir) {
-    observers->add(std::make_unique<TensorBoardObserver>(report::tensorboard_folder(
-        *logging.logging_dir, logging.log_prefix.value_or(""), logging.log_tracker_name.value_or(""))));
+    const auto folder = report::tensorboard_folder(*logging.logging_dir, logging.log_prefix.value_or(""),
+                                                   logging.log_tracker_name.value_or(""));
+    observers->add(std::make_unique<TensorBoardObserver>(folder));
+    if (logging.log_config) log_config(config, folder);
   }
   if (logging.log_html) {
     observers->add(std::make_unique<HtmlObserver>(
@@ -102,7 +133,8 @@ std::unique_ptr<Observers> make_observers(const TrainConfig& config, const Train
                                                   .subtitle = run.subtitle,
                                                   .total_steps = plan.max_steps,
                                                   .total_epochs = plan.epochs,
-                                                  .settings = run.settings}));
+                                                  .settings = run.settings,
+                                                  .images = run.images}));
   }
   return observers;
 }

@@ -1,7 +1,5 @@
 #include "train/session.h"
 
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <future>
@@ -9,15 +7,20 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "dist/process_group.h"
 #include "models/model_files.h"
 #include "models/weights_hash.h"
 #include "network/network_merge.h"
-#include "tensor/device.h"
+#include "train/auto_resume.h"
 #include "train/dataset_check.h"
+#include "train/debug_dataset.h"
 #include "train/initial_state.h"
+#include "train/memory_setup.h"
 #include "train/metadata.h"
 #include "train/observers.h"
+#include "train/process_setup.h"
 #include "train/resume.h"
+#include "train/saved_encoders.h"
 #include "train/text_source.h"
 #include "train/train_config_check.h"
 #include "train/trainer.h"
@@ -33,8 +36,9 @@ class Session {
   explicit Session(TrainConfig config) : config_(std::move(config)), precision_(make_precision(config_)) {}
 
   void run() {
-    set_up_process();
+    set_up();
     open_data();
+    if (is_finished(config_, plan_, start_)) return;
     prepare_text();
     prepare_latents();
     prepare_mmdit();
@@ -46,20 +50,21 @@ class Session {
   void fill_caches() {
     // Prompts are never written.
     config_.sample = {};
-    set_up_process();
+    set_up();
     open_data();
     if (config_.cache.cache_text_encoder_outputs) prepare_text();
     if (config_.cache.cache_latents) prepare_latents();
   }
 
  private:
-  void set_up_process();
+  void set_up();
   void open_data();
   void prepare_text();
   void prepare_latents();
   void prepare_mmdit();
   void build_network();
   void build_optimizer();
+  RunParts run_parts() { return {*network_, *optimizer_, *scaler_, average_ ? &*average_ : nullptr}; }
   std::unique_ptr<SampleImages> make_samples();
   std::shared_future<io::Metadata> start_metadata();
   InputSources input_sources();
@@ -75,10 +80,12 @@ class Session {
   Precision precision_;
   TrainPlan plan_{};
   at::Device device_ = at::kCPU;
+  std::unique_ptr<dist::ProcessGroup> processes_;
   uint64_t seed_ = 0;
   double started_at_ = unix_time();
   std::optional<TrainState> resumed_;
   TrainState start_;
+  RunIdentity identity_;
 
   std::optional<data::DatasetGroups> data_;
   std::unique_ptr<Replay> replay_;
@@ -98,6 +105,7 @@ class Session {
   std::unique_ptr<optim::Optimizer> optimizer_;
   optim::LrSchedule schedule_;
   std::optional<optim::GradScaler> scaler_;
+  std::optional<WeightAverage> average_;
 };
 
 bool Session::wants_samples() const {
@@ -106,21 +114,17 @@ bool Session::wants_samples() const {
          (sample.sample_at_first || sample.sample_every_n_steps || sample.sample_every_n_epochs);
 }
 
-void Session::set_up_process() {
-  if (config_.loop.cpu_threads) at::set_num_threads(static_cast<int>(*config_.loop.cpu_threads));
-  tensor::set_matmul_precision(config_.memory.cpu_matmul == "highest" ? tensor::MatmulPrecision::highest
-                               : config_.memory.cpu_matmul == "fast"  ? tensor::MatmulPrecision::fast
-                                                                      : tensor::MatmulPrecision::automatic);
-  if (config_.memory.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
-  if (config_.loop.device == "cuda" && !at::hasCUDA()) {
-    throw UsageError(
-        fmt::format("[--device] no GPU: got cuda, found {}.\nHint: --device cpu.", tensor::describe_device()));
+void Session::set_up() {
+  const auto world = dist::world_from_environment();
+  device_ = set_up_process(config_, world);
+  processes_ = std::make_unique<dist::ProcessGroup>(world, device_);
+  if (config_.loop.auto_resume) choose_state(config_);
+  // All begin at the same place, with the same seed; a drawn seed differs from process to process.
+  if (const auto state = processes_->from_main(config_.loop.resume.value_or("")); !state.empty()) {
+    config_.loop.resume = state;
+    resumed_ = read_train_state(state);
   }
-  device_ = config_.loop.device == "cpu" ? at::Device(at::kCPU) : tensor::default_device();
-  log::info("device: {}", config_.loop.device == "cpu" ? fmt::format("CPU, {} threads", at::get_num_threads())
-                                                       : tensor::describe_device());
-  if (config_.loop.resume) resumed_ = read_train_state(*config_.loop.resume);
-  seed_ = static_cast<uint64_t>(config_.loop.seed.value_or(0));
+  seed_ = std::stoull(processes_->from_main(fmt::format("{}", static_cast<uint64_t>(config_.loop.seed.value_or(0)))));
   if (resumed_ && resumed_->seed != seed_) {
     if (config_.origins.count("seed") != 0) {
       log::warn("[--resume] the seed differs: got {}, the state was written with {}, which is used.", seed_,
@@ -132,13 +136,17 @@ void Session::set_up_process() {
 
 void Session::open_data() {
   files_ = models::ModelFiles::open(config_.model);
+  check_saved_encoders(config_, *files_);
   data_.emplace(data::Dataset::build_groups(config_.data, seed_));
   check_dataset(config_, data_->training);
-  plan_ = make_train_plan(config_, data_->training.batches_per_epoch());
+  plan_ = make_train_plan(config_, data_->training.batches_per_epoch(), processes_->size());
   data_->training.set_max_train_steps(plan_.max_steps);
+  data_->set_caption_variants(config_.cache.cache_text_encoder_variants);
   log::info("{}", data_->training.report());
   start_ = initial_state(config_.loop, plan_, resumed_);
   start_.seed = seed_;
+  identity_ = run_identity(config_, plan_, data_->training.images().size());
+  if (config_.loop.resume) report_differences(*config_.loop.resume, identity_);
   counter_draws_ = std::make_unique<tensor::CounterDraws>(seed_);
   draws_ = counter_draws_.get();
   validation_draws_ = std::make_unique<tensor::CounterDraws>(
@@ -191,7 +199,9 @@ void Session::prepare_latents() {
                                     .progress = [&](int64_t done, int64_t total) { progress.update(done, total); }});
   };
   latents_ = cache(data_->training, *draws_);
-  validation_latents_ = cache(data_->validation, *validation_draws_);
+  FixedDraws fixed_draws(data_->validation);
+  validation_latents_ = config_.loop.validation_fixed_noise ? cache(data_->validation, fixed_draws)
+                                                            : cache(data_->validation, *validation_draws_);
   log::info("{} images ready after {:.1f} s{}", data_->training.images().size() + data_->validation.images().size(),
             watch.seconds(), vae_ ? "" : "; the VAE was not loaded");
   if (wants_samples()) {
@@ -202,7 +212,10 @@ void Session::prepare_latents() {
 }
 
 void Session::prepare_mmdit() {
-  mmdit_.emplace(files_->part(models::Part::mmdit, load_options(precision_.compute)),
+  models::LoadOptions options = load_options(precision_.compute);
+  if (config_.memory.blocks_to_swap.value_or(0) > 0)
+    options.device = at::kCPU;  // it moves once everything is merged into it
+  mmdit_.emplace(files_->part(models::Part::mmdit, options),
                  models::MMDiTOptions{.attn2_compat = has_compat(config_, "attn2")});
   log::info("model: SD3 {} with {} blocks of width {}", mmdit_->variant().type_name(), mmdit_->variant().depth,
             mmdit_->variant().width);
@@ -212,11 +225,6 @@ void Session::prepare_mmdit() {
       resolutions.emplace_back(part.config.resolution->width, part.config.resolution->height);
     }
     mmdit_->use_scaled_positions(nn::ScaledPositions(resolutions, mmdit_->variant().width));
-  }
-  if (config_.memory.gradient_checkpointing) {
-    runner_ = std::make_unique<memory::CheckpointRunner>();
-  } else {
-    runner_ = std::make_unique<memory::PlainRunner>();
   }
 }
 
@@ -242,17 +250,14 @@ void Session::build_network() {
                  [](const auto& target) { return target.model == TargetModel::mmdit; });
     network::merge_base_weights(config_.network, mmdit_targets);
   }
+  store_blocks_as_fp8(config_.memory, targets);
   network_ = network::create_network(config_.network, targets,
                                      {.seed = seed_,
                                       .device = device_,
                                       .dtype = precision_.lora,
                                       .compat_alpha_qkv = has_compat(config_, "alpha_qkv")});
-  if (!trains_text(config_) || !config_.memory.gradient_checkpointing) return;
-  const auto recompute = std::make_shared<memory::CheckpointRunner>();
-  auto& encoders = text_->encoders();
-  encoders.clip_l().set_runner(recompute);
-  encoders.clip_g().set_runner(recompute);
-  if (trains_t5(config_)) encoders.t5().set_runner(recompute);
+  runner_ = place_mmdit(*mmdit_, config_.memory, device_, precision_.compute);
+  if (trains_text(config_)) recompute_encoders(text_->encoders(), config_.memory, trains_t5(config_));
 }
 
 void Session::build_optimizer() {
@@ -270,7 +275,10 @@ void Session::build_optimizer() {
                   : optim::create_lr_schedule(config_.schedule, {.max_train_steps = plan_.max_steps,
                                                                  .learning_rate = config_.optimizer.learning_rate});
   scaler_.emplace(precision_.needs_loss_scaling);
-  if (config_.loop.resume) restore(*config_.loop.resume, *network_, *optimizer_, *scaler_);
+  if (config_.loop.ema_decay > 0) average_.emplace(*network_, config_.loop.ema_decay);
+  if (config_.loop.resume) restore(*config_.loop.resume, start_, run_parts());
+  // Gradients of an unfinished step are the sum of all processes.
+  if (!processes_->is_main()) at::Tensor(network_->flat_gradients()).zero_();
 }
 
 InputSources Session::input_sources() {
@@ -281,7 +289,7 @@ InputSources Session::input_sources() {
     sources.vae = &*vae_;
   }
   sources.text = [this](const auto& captions) { return text_->outputs(captions, true); };
-  sources.text_uses_stored_captions = text_->is_cached();
+  sources.text_uses_stored_captions = text_->is_cached() && config_.cache.cache_text_encoder_variants == 0;
   sources.clip_l_width = text_->clip_l_width();
   sources.replay = replay_.get();
   sources.draws = draws_;
@@ -322,7 +330,8 @@ std::shared_future<io::Metadata> Session::start_metadata() {
       .session_id = static_cast<int64_t>(
           tensor::CounterRng(static_cast<uint64_t>(started_at_ * 1e6)).bits({tensor::Purpose::sample_seed, 0, 0}, 0)),
       .started_at = started_at_};
-  return std::async(std::launch::async, [this, facts] { return training_metadata(config_, plan_, facts); }).share();
+  const auto when = processes_->is_main() ? std::launch::async : std::launch::deferred;  // others write no files
+  return std::async(when, [this, facts] { return training_metadata(config_, plan_, facts); }).share();
 }
 
 void Session::train() {
@@ -336,41 +345,38 @@ void Session::train() {
                          .position_crop_rate = config_.model.pos_emb_random_crop_rate,
                          .rng = rng,
                          .timestep_dtype = has_compat(config_, "timesteps") ? precision_.compute : at::kFloat};
-  // Validation has inputs of its own: no encoder dropout, its own draws.
-  models::ModelConfig undropped = config_.model;
-  undropped.clip_l_dropout_rate = undropped.clip_g_dropout_rate = undropped.t5_dropout_rate = 0;
-  EncodedInputs validation_inputs(undropped, data_->validation, validation_sources());
-  const StepContext validation_step{.flow = config_.flow,
-                                    .mmdit = *mmdit_,
-                                    .runner = *runner_,
-                                    .network = *network_,
-                                    .draws = *validation_draws_,
-                                    .position_crop_rate = 0,
-                                    .rng = rng,
-                                    .timestep_dtype = step.timestep_dtype};
-  const Validation validation(data_->validation, validation_inputs, validation_step, config_.loop.max_validation_steps);
+  const Validation validation(config_, data_->validation, validation_sources(), step);
   const auto samples = make_samples();
-  const CheckpointWriter checkpoints(config_, precision_, mmdit_->variant().type_name(), start_metadata());
+  const CheckpointWriter checkpoints(config_, precision_, {mmdit_->variant().type_name(), identity_, start_metadata()});
   const auto subtitle = fmt::format("SD3 {}, {} images, {} steps, seed {}", mmdit_->variant().type_name(),
                                     data_->training.images().size(), plan_.max_steps, seed_);
-  auto observers = make_observers(config_, plan_, describe_run(config_, subtitle));
+  auto observers = processes_->is_main()
+                       ? make_observers(config_, plan_, describe_run(config_, subtitle, data_->training))
+                       : std::make_unique<Observers>();
+  std::vector<network::TargetLinear> layers;
+  add_targets(layers);
+  const ModuleProbe probe(std::move(layers));
+  const StopSignals signals;
   Trainer(TrainerParts{.config = config_,
                        .plan = plan_,
                        .dataset = data_->training,
                        .replay = replay_.get(),
                        .inputs = inputs,
                        .step = step,
-                       .network = *network_,
+                       .run = run_parts(),
                        .groups = groups_,
-                       .optimizer = *optimizer_,
                        .schedule = schedule_,
-                       .scaler = *scaler_,
                        .checkpoints = checkpoints,
                        .samples = samples.get(),
-                       .validation = data_->validation.batches_per_epoch() > 0 ? &validation : nullptr,
+                       .validation = validation.is_empty() ? nullptr : &validation,
+                       .processes = *processes_,
+                       .probe = probe,
+                       .signals = signals,
                        .observers = *observers},
           start_)
       .run();
+  if (processes_->is_main()) save_encoders(config_, *files_, checkpoints.folder() / save_at_end(config_.saving).model);
+  processes_->barrier();
 }
 
 }  // namespace
@@ -378,6 +384,7 @@ void Session::train() {
 void run_training(const TrainConfig& config) {
   TrainConfig checked = config;
   check_train_config(checked);
+  if (checked.data.debug_dataset) return show_batches(checked, stdout);
   Session(std::move(checked)).run();
 }
 

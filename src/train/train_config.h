@@ -39,6 +39,7 @@ struct LoopConfig {
   std::optional<std::string> replay_draws;         // file with the run's random draws (a diagnostic)
   std::optional<int64_t> cpu_threads;              // threads of the tensor library; unset: its own choice
   std::string device = "auto";                     // auto | cpu | cuda
+  std::optional<int64_t> num_processes;            // to start on this machine; unset: what the environment says
 };
 
 /// Model files and states that are written. Field names are the flags' names without dashes.
@@ -126,6 +127,8 @@ struct TrainConfig {
   std::map<std::string, std::string> origins;
   /// The same settings with their values, in the order of the option table.
   std::vector<GivenSetting> given;
+  /// All settings, defaults included, in the same order; for `log_config`.
+  std::vector<GivenSetting> all;
   /// Options without effect that the metadata record, name after ss_ -> value, given or default, as Python prints it.
   std::map<std::string, std::string> recorded;
 };

@@ -48,6 +48,7 @@ class Checker {
     check_schedule();
     check_flow();
     check_loop();
+    check_recovery();
     check_memory();
     check_output();
     check_meaningless();
@@ -87,7 +88,7 @@ class Checker {
 
   void check_model() {
     const models::ModelConfig& model = config_.model;
-    if (!model.pretrained_model_name_or_path) {
+    if (!model.pretrained_model_name_or_path && !config_.data.debug_dataset) {
       add("pretrained_model_name_or_path",
           "model: got none, expected a .safetensors file of Stable Diffusion 3 or 3.5.");
     }
@@ -123,17 +124,17 @@ class Checker {
       add("bucket_reso_steps",
           fmt::format("value: got {}, expected a multiple of {}.", data.bucket_reso_steps, kBucketGridPx));
     }
-    if (config_.cache.cache_latents && (data.color_aug || data.random_crop)) {
-      add("cache_latents", fmt::format("cache: got --{} with it, expected images that stay the same.",
-                                       data.color_aug ? "color_aug" : "random_crop"));
+    if (config_.cache.cache_latents && config_.cache.latents_variants == 0 && (data.color_aug || data.random_crop)) {
+      add("cache_latents", fmt::format("cache: got --{} with it.", data.color_aug ? "color_aug" : "random_crop"),
+          "leave it out, or keep some drawn images of each with --latents_variants 8");
     }
     const bool captions_vary = data.shuffle_caption || data.caption_dropout_rate > 0 || data.token_warmup_step > 0 ||
                                data.caption_tag_dropout_rate > 0;
-    if (config_.cache.cache_text_encoder_outputs && captions_vary) {
+    if (config_.cache.cache_text_encoder_outputs && config_.cache.cache_text_encoder_variants == 0 && captions_vary) {
       add("cache_text_encoder_outputs", "cache: got captions that are changed at random, expected fixed ones.",
           "remove --shuffle_caption, --caption_dropout_rate, --caption_tag_dropout_rate and --token_warmup_step, or "
           "the "
-          "cache");
+          "cache, or keep drawn captions with --cache_text_encoder_variants 8");
     }
   }
 
@@ -170,6 +171,8 @@ class Checker {
   void check_cache() {
     at_least("text_encoder_batch_size", config_.cache.text_encoder_batch_size, 1);
     at_least("vae_batch_size", config_.cache.vae_batch_size, 1);
+    at_least("cache_text_encoder_variants", config_.cache.cache_text_encoder_variants, 0);
+    at_least("latents_variants", config_.cache.latents_variants, 0);
     if (config_.cache.cache_text_encoder_outputs &&
         item_value(config_.network.network_args, "train_t5xxl").value_or("") == "True") {
       add("cache_text_encoder_outputs", "cache: got train_t5xxl=True with it, expected a T5 that stays the same.",
@@ -255,11 +258,16 @@ class Checker {
 
   /// Such optimizers do not look at the schedule options; of an unknown optimizer that cannot be said.
   bool has_own_schedule() const {
+    const auto traits = optimizer_traits();
+    return traits.own_schedule || traits.schedule_free;
+  }
+  bool sets_own_rate() const { return optimizer_traits().own_schedule; }
+
+  optim::OptimizerTraits optimizer_traits() const {
     try {
-      const optim::OptimizerTraits traits = optim::optimizer_traits(config_.optimizer);
-      return traits.own_schedule || traits.schedule_free;
+      return optim::optimizer_traits(config_.optimizer);
     } catch (const UsageError&) {
-      return false;
+      return {};
     }
   }
 
@@ -285,6 +293,7 @@ class Checker {
     at_least("max_train_epochs", loop.max_train_epochs, 1);
     if (!loop.max_train_epochs) at_least("max_train_steps", loop.max_train_steps, 1);
     at_least("cpu_threads", loop.cpu_threads, 1);
+    at_least("num_processes", loop.num_processes, 1);
     at_least("initial_epoch", loop.initial_epoch, 1);
     at_least("initial_step", loop.initial_step, 0);
     if (loop.skip_until_initial_step && !loop.initial_step && !loop.initial_epoch && !loop.resume) {
@@ -293,6 +302,23 @@ class Checker {
     if (loop.initial_step && !loop.max_train_epochs && loop.max_train_steps <= *loop.initial_step) {
       add("max_train_steps", fmt::format("steps: got {}, expected more than --initial_step {}.", loop.max_train_steps,
                                          *loop.initial_step));
+    }
+  }
+
+  void check_recovery() {
+    const LoopConfig& loop = config_.loop;
+    if (!(loop.recovery_minutes >= 0)) {
+      add("recovery_minutes", fmt::format("value: got {}, expected 0 or more.", loop.recovery_minutes));
+    }
+    if (is_given("recovery_minutes") && !loop.auto_resume) {
+      add("recovery_minutes", "recovery: got no --auto_resume, expected both.", "add --auto_resume");
+    }
+    if (!(loop.ema_decay >= 0 && loop.ema_decay < 1)) {
+      add("ema_decay", fmt::format("value: got {}, expected 0 or more and below 1.", loop.ema_decay));
+    }
+    if (loop.on_nan == "rollback" && sets_own_rate()) {
+      add("on_nan", "rollback: got an optimizer that chooses its own learning rate, expected one that can be lowered.",
+          "use --optimizer_args relative_step=False with Adafactor, or --on_nan stop");
     }
   }
 
@@ -337,6 +363,9 @@ class Checker {
     }
     if ((log_with == "tensorboard" || log_with == "all") && !logging.logging_dir) {
       add("logging_dir", fmt::format("folder: got none, expected one with --log_with {}.", log_with));
+    }
+    if (logging.log_config && !logging.logging_dir) {
+      add("log_config", "folder: got no --logging_dir, expected one to write the options to.");
     }
   }
 

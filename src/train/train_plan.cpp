@@ -11,7 +11,7 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-TrainPlan make_train_plan(const TrainConfig& config, int64_t batches_per_epoch) {
+TrainPlan make_train_plan(const TrainConfig& config, int64_t batches_per_epoch, int64_t processes) {
   if (batches_per_epoch == 0) {
     throw UsageError(
         "[data set] no images: got 0 batches, expected at least 1.\n"
@@ -19,7 +19,8 @@ TrainPlan make_train_plan(const TrainConfig& config, int64_t batches_per_epoch) 
   }
   TrainPlan plan{};
   plan.batches_per_epoch = batches_per_epoch;
-  plan.accumulation = config.loop.gradient_accumulation_steps;
+  plan.processes = processes;
+  plan.accumulation = config.loop.gradient_accumulation_steps * processes;
   plan.steps_per_epoch = divide_up(batches_per_epoch, plan.accumulation);
   plan.max_steps =
       config.loop.max_train_epochs ? *config.loop.max_train_epochs * plan.steps_per_epoch : config.loop.max_train_steps;

@@ -1,8 +1,11 @@
 #include "train/trainer.h"
 
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -11,89 +14,179 @@
 #include "train/rate_log.h"
 
 namespace loraptor::train {
+namespace {
 
-Trainer::Trainer(TrainerParts parts, TrainState state) : parts_(std::move(parts)), state_(std::move(state)) {
-  average_.restore(state_.losses);
+constexpr int64_t kStepsBetweenSnapshots = 100;
+constexpr int64_t kMaxRollbacks = 3;
+
+}  // namespace
+
+Trainer::Trainer(TrainerParts parts, TrainState state) : parts_(std::move(parts)) {
+  begin_at(state);
+  last_state_ = parts_.config.loop.resume.value_or("");
 }
 
 void Trainer::run() {
+  try {
+    train_to_the_end();
+  } catch (const dist::LostProcess& lost) {
+    throw RunError(lost.what() + save_after_loss(lost));
+  }
+}
+
+void Trainer::train_to_the_end() {
   parts_.observers.start(state_);
-  if (state_.step == 0 && parts_.config.sample.sample_at_first) sample("e000000");
-  for (; state_.step < parts_.plan.max_steps; ++state_.epoch, state_.batch = 0) {
-    if (state_.batch == parts_.plan.batches_per_epoch) continue;  // resumed from the end of an epoch
-    parts_.observers.epoch_start(state_.epoch);
-    train_epoch();
-    after_epoch();
-    if (state_.step >= parts_.plan.max_steps) break;
+  if (parts_.config.loop.on_nan == "rollback") snapshot_.emplace(parts_.run, full_state());
+  if (state_.micro_step == 0 && parts_.config.sample.sample_at_first) sample("e000000");
+  for (bool is_trained = false; !is_trained;) {
+    try {
+      train_epochs();
+      is_trained = true;
+    } catch (const Divergence& divergence) {
+      roll_back(divergence);
+    }
   }
   save(save_at_end(parts_.config.saving));
   parts_.observers.end(state_);
 }
 
+/// Goes on from wherever `state_` stands: also at the end of an epoch, or between a step and what follows it.
+void Trainer::train_epochs() {
+  while (true) {
+    parts_.observers.epoch_start(state_.epoch);
+    train_epoch();
+    run_events(kAfterEpoch);
+    if (state_.step >= parts_.plan.max_steps) return;
+    ++state_.epoch;
+    state_.batch = 0;
+    state_.events_done = kAfterStep;
+  }
+}
+
+/// The batches of the epoch that this process computes.
+data::DataLoader Trainer::make_loader() const {
+  const auto plans = epoch_plans(state_.epoch);
+  const int64_t rank = parts_.processes.rank(), count = static_cast<int64_t>(plans.size());
+  std::vector<data::BatchPlan> own;
+  for (int64_t batch = state_.batch; batch < count; batch += parts_.plan.round(batch)) {
+    const int64_t mine = batch + rank;
+    if (rank < parts_.plan.round(batch) && mine < count) own.push_back(plans[static_cast<size_t>(mine)]);
+  }
+  return {parts_.dataset,
+          std::move(own),
+          {.epoch = state_.epoch,
+           .first_step = state_.step - parts_.plan.steps_in(state_.batch),
+           .first_batch = state_.batch + rank,
+           .batch_stride = parts_.plan.processes,
+           .batches_per_step = parts_.plan.accumulation,
+           .with_pixels = parts_.inputs.needs_pixels(),
+           .workers = parts_.config.data.max_data_loader_n_workers}};
+}
+
 void Trainer::train_epoch() {
-  auto plans = epoch_plans(state_.epoch);
-  plans.erase(plans.begin(), plans.begin() + std::min<int64_t>(state_.batch, static_cast<int64_t>(plans.size())));
-  data::DataLoader loader(parts_.dataset, std::move(plans),
-                          {.epoch = state_.epoch,
-                           .first_step = state_.step - parts_.plan.steps_in(state_.batch),
-                           .first_batch = state_.batch,
-                           .batches_per_step = parts_.plan.accumulation,
-                           .with_pixels = parts_.inputs.needs_pixels(),
-                           .workers = parts_.config.data.max_data_loader_n_workers});
-  parts_.optimizer.train();
+  const Stopwatch preparing;
+  data::DataLoader loader = make_loader();
+  data_seconds_ += preparing.seconds();
+  parts_.run.optimizer.train();
+  run_events(kAfterStep);
   while (state_.batch < parts_.plan.batches_per_epoch && state_.step < parts_.plan.max_steps) {
+    stop_if_asked();
+    for (const double loss : micro_steps(loader)) {
+      state_.group_losses.push_back(loss);
+      average_.add(state_.epoch, state_.batch, loss);
+      ++state_.batch;
+      ++state_.micro_step;
+    }
+    const bool is_sync_point = parts_.plan.is_sync_point(state_.batch - 1);
+    const int64_t updates = state_.updates;
+    if (is_sync_point) optimizer_step();
+    limit_weight_norms();
+    if (parts_.run.average != nullptr && state_.updates != updates) parts_.run.average->update(state_.updates);
+    state_.events_done = is_sync_point ? kStepSamples : kAfterStep;
+    if (!is_sync_point) continue;
+    report_step();
+    whole_step_ = full_state();
+    run_events(kAfterStep);
+    save_for_recovery_if_due();
+    take_snapshot_if_due();
+  }
+}
+
+/// One batch in each process, side by side; fewer where the step or the epoch ends. Returns their losses in the order
+/// of the batches, the same in all processes.
+std::vector<double> Trainer::micro_steps(data::DataLoader& loader) {
+  const int64_t count = parts_.plan.round(state_.batch), rank = parts_.processes.rank();
+  double own = 0;
+  std::optional<Divergence> lost;
+  if (rank < count) {
     if (!loader.has_next()) {
       throw UsageError(
           fmt::format("[--replay_draws] the recording ends: got {} micro-steps, expected more.\n"
                       "Hint: use the recorded run's --max_train_steps.",
                       state_.micro_step));
     }
-    group_losses_.push_back(micro_step(loader.next()));
-    average_.add(state_.epoch, state_.batch, group_losses_.back());
-    const bool is_sync_point = parts_.plan.is_sync_point(state_.batch);
-    ++state_.batch;
-    ++state_.micro_step;
-    if (is_sync_point) optimizer_step();
-    limit_weight_norms();
-    if (!is_sync_point) continue;
-    report_step();
-    after_step();
+    const Stopwatch waiting;
+    const data::Batch batch = loader.next();
+    data_seconds_ += waiting.seconds();
+    try {
+      own = micro_step(batch);
+    } catch (const Divergence& divergence) {
+      lost = divergence;
+      own = std::numeric_limits<double>::quiet_NaN();
+    }
   }
+  auto losses = parts_.processes.numbers(own);
+  losses.resize(static_cast<size_t>(count));
+  if (lost) throw *lost;
+  for (const double loss : losses) {
+    if (!std::isfinite(loss)) throw lost_loss(loss, lost_place({}, "a layer that another process names"));
+  }
+  return losses;
 }
 
 /// Forward and backward of one batch; gradients add up in the network's flat buffer.
 double Trainer::micro_step(const data::Batch& batch) {
-  parts_.network.begin_micro_step(state_.micro_step);
-  const auto loss = training_loss(parts_.step, parts_.inputs.encode(batch, state_.epoch, state_.micro_step));
+  const int64_t number = state_.micro_step + parts_.processes.rank();
+  parts_.run.network.begin_micro_step(number);
+  const auto forward = [&] { return training_loss(parts_.step, parts_.inputs.encode(batch, state_.epoch, number)); };
+  const auto loss = forward();
   const double value = loss.item<double>();
-  if (!std::isfinite(value)) {
-    throw RunError(
-        fmt::format("[training] the loss is no number any more: got {} in step {} (images: {}).\n"
-                    "Hint: a lower learning rate, --mixed_precision bf16 instead of fp16, or --max_grad_norm "
-                    "1.0; the last saved state is still good.",
-                    value, state_.step + 1, fmt::join(batch.stems, ", ")));
-  }
+  if (!std::isfinite(value)) throw lost_loss(value, lost_place(batch.stems, parts_.probe.first_not_finite(forward)));
   // A short group at the end of an epoch is divided by the full accumulation too, as the reference does.
-  (loss * (parts_.scaler.scale() / static_cast<double>(parts_.plan.accumulation))).backward();
+  (loss * (parts_.run.scaler.scale() / static_cast<double>(parts_.plan.accumulation))).backward();
   return value;
 }
 
 /// Unscale, clip, update, clear. A step whose gradients overflowed under loss scaling updates nothing but is counted.
 void Trainer::optimizer_step() {
-  at::Tensor gradients = parts_.network.flat_gradients();
-  const double norm = optim::clip_grad_norm(gradients, parts_.config.optimizer.max_grad_norm, parts_.scaler.scale());
+  constexpr double kSmallestScale = 1.0 / 16;  // 20 halvings from the first scale
+  at::Tensor gradients = parts_.run.network.flat_gradients();
+  parts_.processes.sum(gradients);
+  auto& scaler = parts_.run.scaler;
+  const double norm = optim::clip_grad_norm(gradients, parts_.config.optimizer.max_grad_norm, scaler.scale());
+  if (!std::isfinite(norm) && (!scaler.enabled() || scaler.scale() <= kSmallestScale)) {
+    const auto place = lost_place({}, module_of_lost_gradient(parts_.run.network));
+    throw scaler.enabled() ? lost_scale(scaler.scale(), place) : lost_gradient(norm, place);
+  }
+  const double loss = std::accumulate(state_.group_losses.begin(), state_.group_losses.end(), 0.0) /
+                      static_cast<double>(state_.group_losses.size());
+  if (watch_.explodes(loss)) {
+    throw exploded_loss(loss, watch_.median(), lost_place({}, module_of_largest_gradient(parts_.run.network)));
+  }
 
   std::vector<double> rates;
-  for (const auto& group : parts_.groups) rates.push_back(parts_.schedule(state_.updates, group.lr));
-  if (parts_.scaler.update(norm)) {
-    parts_.optimizer.step(rates);
+  const double reduction = std::pow(0.5, static_cast<double>(state_.rollbacks));
+  for (const auto& group : parts_.groups) rates.push_back(parts_.schedule(state_.updates, group.lr) * reduction);
+  if (scaler.update(norm)) {
+    parts_.run.optimizer.step(rates);
     ++state_.updates;
   }
   gradients.zero_();
   ++state_.step;
   record_ = {};
+  record_.loss = loss;
   record_.grad_norm = norm;
-  record_rates(parts_.optimizer, parts_.groups, rates, record_);
+  record_rates(parts_.run.optimizer, parts_.groups, rates, record_);
 }
 
 /// After every micro-step, as the reference does. Ref: sd-scripts@48d368f train_network.py:train
@@ -101,7 +194,7 @@ void Trainer::optimizer_step() {
 void Trainer::limit_weight_norms() {
   const double limit = parts_.config.network.scale_weight_norms.value_or(0);
   if (limit <= 0) return;
-  const auto report = parts_.network.limit_weight_norms(limit);
+  const auto report = parts_.run.network.limit_weight_norms(limit);
   record_.extras.insert(record_.extras.end(), {{"max_norm/keys_scaled", static_cast<double>(report.scaled)},
                                                {"norm/avg_key_norm", report.mean_norm},
                                                {"max_norm/max_key_norm", report.max_norm}});
@@ -110,64 +203,180 @@ void Trainer::limit_weight_norms() {
 void Trainer::report_step() {
   record_.step = state_.step;
   record_.epoch = state_.epoch;
-  record_.loss =
-      std::accumulate(group_losses_.begin(), group_losses_.end(), 0.0) / static_cast<double>(group_losses_.size());
   record_.average = average_.average();
   record_.seconds = since_step_.seconds();
+  record_.data_seconds = data_seconds_;
+  data_seconds_ = 0;
   since_step_ = Stopwatch();
-  group_losses_.clear();
+  state_.group_losses.clear();
   parts_.observers.step(record_);
 }
 
-void Trainer::after_step() {
-  const auto& sample_config = parts_.config.sample;
-  if (!sample_config.sample_every_n_epochs && sample_config.sample_every_n_steps &&
-      state_.step % *sample_config.sample_every_n_steps == 0) {
-    sample(fmt::format("{:06d}", state_.step));
+/// What is still to be done of the Events before `until`.
+void Trainer::run_events(Event until) {
+  using Action = void (Trainer::*)();
+  static constexpr std::array<Action, kAfterEpoch> kActions = {
+      &Trainer::sample_after_step,    &Trainer::save_after_step, &Trainer::validate_after_step,
+      &Trainer::validate_after_epoch, &Trainer::log_epoch,       &Trainer::save_after_epoch,
+      &Trainer::sample_after_epoch};
+  while (state_.events_done < until) {
+    stop_if_asked();
+    // Counted before it happens: a state that is saved in it is saved with itself done.
+    const auto action = kActions[static_cast<size_t>(state_.events_done++)];
+    (this->*action)();
   }
-  save(save_after_step(parts_.config.saving, state_.step));
-  const auto validate_every = parts_.config.loop.validate_every_n_steps;
-  if (validate_every && state_.step % *validate_every == 0) validate(false);
 }
 
-void Trainer::after_epoch() {
+void Trainer::sample_after_step() {
+  const auto& config = parts_.config.sample;
+  if (config.sample_every_n_epochs || !config.sample_every_n_steps) return;
+  if (state_.step % *config.sample_every_n_steps != 0) return;
+  if (!sample(fmt::format("{:06d}", state_.step))) --state_.events_done;
+}
+
+void Trainer::save_after_step() { save(train::save_after_step(parts_.config.saving, state_.step)); }
+
+void Trainer::validate_after_step() {
+  const auto every = parts_.config.loop.validate_every_n_steps;
+  if (every && state_.step % *every == 0) validate(false);
+}
+
+void Trainer::validate_after_epoch() {
   if (state_.epoch % parts_.config.loop.validate_every_n_epochs.value_or(1) == 0) validate(true);
-  parts_.observers.epoch_end(state_.epoch, average_.average());
-  save(save_after_epoch(parts_.config.saving, parts_.plan, state_.epoch));
+}
+
+void Trainer::log_epoch() { parts_.observers.epoch_end(state_.epoch, average_.average()); }
+
+void Trainer::save_after_epoch() { save(train::save_after_epoch(parts_.config.saving, parts_.plan, state_.epoch)); }
+
+void Trainer::sample_after_epoch() {
   const auto every = parts_.config.sample.sample_every_n_epochs;
-  if (every && state_.epoch % *every == 0) sample(fmt::format("e{:06d}", state_.epoch));
+  if (!every || state_.epoch % *every != 0) return;
+  if (!sample(fmt::format("e{:06d}", state_.epoch))) --state_.events_done;
 }
 
-void Trainer::save(const SaveDecision& decision) {
-  if (decision.model.empty()) return;
-  state_.losses = average_.losses();
-  const int64_t epoch = std::min(state_.epoch, parts_.plan.epochs);
-  parts_.checkpoints.write(decision, {parts_.network, parts_.optimizer, parts_.scaler}, state_, epoch);
-  parts_.observers.saved(parts_.checkpoints.folder() / decision.model);
-}
-
-/// Draws nothing from the training streams: images have generators of their own.
-void Trainer::sample(const std::string& moment) {
-  if (parts_.samples == nullptr) return;
-  parts_.optimizer.eval();
-  parts_.network.set_training(false);
-  for (const auto& image : parts_.samples->generate(moment)) parts_.observers.sampled(state_.step, image);
-  parts_.network.set_training(true);
-  parts_.optimizer.train();
+/// Draws nothing from the training streams: images have generators of their own. Returns false if a signal came before
+/// the last image; after a resume the moment is then repeated.
+bool Trainer::sample(const std::string& moment) {
+  if (parts_.samples == nullptr) return true;
+  parts_.run.optimizer.eval();
+  parts_.run.network.set_training(false);
+  std::optional<std::vector<SampledImage>> images;
+  const auto make = [&] {
+    images.emplace();
+    if (parts_.processes.is_main()) images = parts_.samples->generate(moment, parts_.signals);
+  };
+  parts_.run.average != nullptr ? parts_.run.average->while_in_place(make) : make();
+  parts_.run.network.set_training(true);
+  parts_.run.optimizer.train();
+  if (parts_.processes.any(!images)) return false;
+  for (const auto& image : *images) parts_.observers.sampled(state_.step, image);
+  return true;
 }
 
 void Trainer::validate(bool is_epoch_end) {
   if (parts_.validation == nullptr) return;
-  parts_.optimizer.eval();
-  parts_.network.set_training(false);
-  const double loss = parts_.validation->run();
-  parts_.network.set_training(true);
-  parts_.optimizer.train();
+  parts_.run.optimizer.eval();
+  parts_.run.network.set_training(false);
+  const auto losses = parts_.validation->run(parts_.signals);
+  parts_.run.network.set_training(true);
+  parts_.run.optimizer.train();
+  if (parts_.processes.any(!losses)) {
+    --state_.events_done;  // a signal came: it is repeated after a resume
+    return;
+  }
   parts_.observers.validated({.step = state_.step,
                               .epoch = state_.epoch,
                               .is_epoch_end = is_epoch_end,
-                              .loss = loss,
-                              .training = average_.average()});
+                              .loss = losses->loss,
+                              .training = average_.average(),
+                              .fixed = losses->fixed});
+}
+
+void Trainer::save(const SaveDecision& decision) {
+  if (decision.model.empty() && !decision.state) return;
+  const int64_t epoch = std::min(state_.epoch, parts_.plan.epochs);
+  if (!parts_.processes.is_main()) {
+    // What writing does to the weights: the way to the evaluation point and back may round.
+    if (!decision.model.empty()) parts_.run.optimizer.eval(), parts_.run.optimizer.train();
+    return;
+  }
+  parts_.checkpoints.write(decision, parts_.run, full_state(), epoch);
+  if (!decision.model.empty()) parts_.observers.saved(parts_.checkpoints.folder() / decision.model);
+  if (!decision.state) return;
+  last_state_ = (parts_.checkpoints.folder() / *decision.state).string();
+  since_state_ = Stopwatch();
+}
+
+void Trainer::save_for_recovery_if_due() {
+  const auto& loop = parts_.config.loop;
+  if (!loop.auto_resume || since_state_.seconds() < 60 * loop.recovery_minutes) return;
+  if (state_.step < parts_.plan.max_steps) save(save_for_recovery(parts_.config.saving));
+}
+
+/// Leaves nothing out: a state may also be saved in the middle of an accumulation group.
+void Trainer::stop_if_asked() {
+  const auto signals = parts_.processes.numbers(parts_.signals.received());
+  const int signal = static_cast<int>(*std::max_element(signals.begin(), signals.end()));
+  if (signal == 0) return;
+  const auto decision = save_at_stop(parts_.config.saving);
+  if (!state_.group_losses.empty()) parts_.processes.sum(parts_.run.network.flat_gradients());
+  save(decision);
+  parts_.observers.stopped(state_);
+  throw Stopped(signal,
+                fmt::format("[training] stopped by {} after step {} of {}; saved: {} and {}.\nHint: to go on, give the "
+                            "same command {}.",
+                            signal_name(signal), state_.step, parts_.plan.max_steps,
+                            (parts_.checkpoints.folder() / decision.model).string(), last_state_,
+                            parts_.config.loop.auto_resume ? "again" : "with --resume " + last_state_));
+}
+
+/// The first of the processes that are left saves the last whole step for all. Returns what to add to the message.
+std::string Trainer::save_after_loss(const dist::LostProcess& lost) {
+  const auto decision = save_at_stop(parts_.config.saving);
+  const auto state = parts_.checkpoints.folder() / decision.state.value_or("");
+  if (!lost.is_heir() || !whole_step_.group_losses.empty()) return "";
+  parts_.run.optimizer.train();
+  parts_.checkpoints.write(decision, parts_.run, whole_step_, std::min(whole_step_.epoch, parts_.plan.epochs));
+  return fmt::format("\nSaved after step {}: {}", whole_step_.step, state.string());
+}
+
+TrainState Trainer::full_state() const {
+  TrainState state = state_;
+  state.losses = average_.losses();
+  watch_.save(state);
+  return state;
+}
+
+void Trainer::begin_at(const TrainState& state) {
+  state_ = state;
+  average_.restore(state.losses);
+  watch_.restore(state);
+  whole_step_ = state;
+}
+
+LostPlace Trainer::lost_place(std::vector<std::string> stems, std::string module) const {
+  return {state_.step + 1, std::move(stems), std::move(module), last_state_};
+}
+
+void Trainer::take_snapshot_if_due() {
+  if (!snapshot_ || state_.step % kStepsBetweenSnapshots != 0 || !watch_.is_calm()) return;
+  snapshot_.emplace(parts_.run, full_state());
+}
+
+/// Back to the last good state with half the learning rates; the same draws then take another course.
+void Trainer::roll_back(const Divergence& divergence) {
+  if (!snapshot_) throw divergence;
+  if (state_.rollbacks == kMaxRollbacks) {
+    throw Divergence(fmt::format("{}\nNo further return: {} times the learning rates were halved already.",
+                                 divergence.what(), kMaxRollbacks));
+  }
+  const int64_t rollbacks = state_.rollbacks + 1;
+  begin_at(snapshot_->put_back(parts_.run));
+  state_.rollbacks = rollbacks;
+  log::warn("{}\n[--on_nan] back to step {}, learning rates divided by {} from here on.", divergence.what(),
+            state_.step, int64_t{1} << rollbacks);
+  parts_.observers.rolled_back(state_);
 }
 
 std::vector<data::BatchPlan> Trainer::epoch_plans(int64_t epoch) const {

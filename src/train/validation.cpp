@@ -93,8 +93,8 @@ double Validation::fixed_loss(const data::Batch& batch, size_t number) const {
   double sum = 0;
   for (int64_t i = 0; i < count; ++i) {
     auto inputs = fixed_inputs_->encode(batch, i, static_cast<int64_t>(number));
-    inputs.mask = {};
-    inputs.loss_weights = {};
+    inputs.mask = at::Tensor();
+    inputs.loss_weights = at::Tensor();
     inputs.preserve_output.clear();
     sum += training_loss(fixed_step_, inputs).item<double>();
   }

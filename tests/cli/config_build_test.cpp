@@ -85,16 +85,16 @@ TEST(OptionsConfig, the_command_of_the_guide_works) {
   EXPECT_EQ(built.config.loop.max_train_epochs, 10);
 }
 
-TEST(OptionsConfig, what_is_refused_or_not_there_yet_stops_unless_it_is_the_default) {
+TEST(OptionsConfig, what_is_refused_stops_unless_it_is_the_default) {
   expect_build_problem({"--torch_compile"}, "torch_compile");
-  expect_build_problem({"--save_clip"}, "save_clip");
+  expect_build_problem({"--huggingface_repo_id", "x"}, "huggingface_repo_id");
   EXPECT_EQ(build_problem({"--keep_tokens", "0", "--caption_dropout_rate", "0"}), "no problem");
 }
 
 TEST(OptionsConfig, all_problems_are_reported_together) {
-  const std::string text = build_problem({"--deepspeed", "--save_clip"}, {"--mixed_precision", "no"});
-  for (const char* part : {"[--deepspeed]", "[--save_clip]", "[--pretrained_model_name_or_path]", "[--dataset_config]",
-                           "[--resolution]", "[--output_dir]"}) {
+  const std::string text = build_problem({"--deepspeed", "--weighted_captions"}, {"--mixed_precision", "no"});
+  for (const char* part : {"[--deepspeed]", "[--weighted_captions]", "[--pretrained_model_name_or_path]",
+                           "[--dataset_config]", "[--resolution]", "[--output_dir]"}) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
   }
 }
@@ -151,7 +151,6 @@ TEST(OptionsConflict, of_image_folders_given_by_flags) {
   EXPECT_EQ(folder_problem({"--resolution", "512,768", "--enable_bucket"}), "no problem");
 }
 
-/// Conflicts of options that this version refuses anyway are seen in the settings themselves.
 TEST(OptionsConflict, of_precision_and_memory) {
   TrainConfig config = build({}).config;
   config.memory.full_fp16 = config.memory.full_bf16 = config.memory.fp8_base = true;

@@ -37,6 +37,19 @@ TEST(TrainPlan, TheLastBatchOfAnEpochEndsAShortGroup) {
   EXPECT_EQ(plan.steps_in(6), 2);
 }
 
+TEST(TrainPlan, ProcessesShareOutTheBatchesOfAStep) {
+  TrainConfig config;
+  config.loop.gradient_accumulation_steps = 2;
+  config.loop.max_train_epochs = 1;
+  const auto plan = make_train_plan(config, 13, 3);
+  EXPECT_EQ(plan.steps_per_epoch, 3);  // 6, 6 and 1
+  std::vector<int64_t> rounds;
+  for (int64_t batch = 0; batch < 13; batch += rounds.back()) rounds.push_back(plan.round(batch));
+  EXPECT_EQ(rounds, (std::vector<int64_t>{3, 3, 3, 3, 1}));
+  EXPECT_EQ(plan.round(4), 2);  // resumed in the middle of a step
+  EXPECT_EQ(make_train_plan(config, 13).round(0), 1);
+}
+
 TEST(TrainPlan, SaveRatioIsRoundedDownToAnInterval) {
   TrainConfig config;
   config.loop.max_train_epochs = 10;

@@ -1,0 +1,36 @@
+"""Run by kinds_test.py with a Python that has lycoris_lora.
+
+    lycoris_merge.py BASE MERGED LORA MULTIPLIER     checkpoints before and after `loraptor merge`, and the file merged
+Prints three numbers: modules compared, the largest change of a weight relative to its norm, and the largest difference
+between LyCORIS's merged weight and ours relative to the change.
+"""
+import sys
+
+import torch
+from lycoris.modules import get_module, make_module
+from safetensors.torch import load_file
+
+PREFIX = "model.diffusion_model."
+
+
+@torch.no_grad()
+def main():
+    base, merged, lora = (load_file(path) for path in sys.argv[1:4])
+    multiplier = float(sys.argv[4])
+    modules = sorted({key.split(".")[0] for key in lora})
+    layers = {"lora_unet_" + name[len(PREFIX):-len(".weight")].replace(".", "_"): name for name in base
+              if name.startswith(PREFIX) and name.endswith(".weight")}
+    changes, errors = [], []
+    for name in modules:
+        weight = base[layers[name]]
+        linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        linear.weight.copy_(weight)
+        kind, parameters = get_module(lora, name)
+        want = make_module(kind, parameters, name, linear).get_merged_weight(multiplier)[0]
+        change = (want - weight).norm()
+        changes.append((change / weight.norm()).item())
+        errors.append(((merged[layers[name]] - want).norm() / change).item())
+    print(len(modules), max(changes), max(errors))
+
+
+main()
