@@ -15,6 +15,7 @@ namespace loraptor::cli {
 const std::vector<Command>& commands() {
   static const std::vector<Command> list{
       {"train", "Train a LoRA.", run_train},
+      {"dataset", "Say what would be trained on, and what is wrong with it.", run_dataset},
       {"cache", "Encode images and captions to disk, without training.", run_cache},
       {"generate", "Make images from a checkpoint with LoRAs.", run_generate},
       {"merge", "Write LoRAs into a checkpoint, or join several to one.", run_merge},

@@ -22,6 +22,7 @@ const std::vector<Command>& commands();
 int run_command(const Words& words);
 
 int run_train(const Words& words);
+int run_dataset(const Words& words);
 int run_cache(const Words& words);
 int run_generate(const Words& words);
 int run_merge(const Words& words);

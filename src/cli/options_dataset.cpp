@@ -71,8 +71,10 @@ std::vector<Option> sample_rows() {
           .no_effect("the loading threads always stay")
           .silent(),
       option("--cache_info", FIELD(data.cache_info), "Keep captions and sizes in metadata_cache.json per folder."),
-      option("--debug_dataset", FIELD(data.debug_dataset), "Show the prepared samples and end.")
-          .not_yet("the log lists buckets and image counts at the start of a run"),
+      option(
+          "--debug_dataset", FIELD(data.debug_dataset),
+          "Print the batches of the first epoch as training gets them (crops, captions, token ids) and end; no model "
+          "is needed."),
   };
 }
 

@@ -76,6 +76,7 @@ at::Tensor load_mask_image(const Dataset& dataset, const ImageEntry& entry, cons
 struct Sample {
   at::Tensor pixels;
   at::Tensor mask;
+  ResizeCrop crop;
   bool flipped = false;
 };
 
@@ -95,6 +96,7 @@ Sample load_sample(const Dataset& dataset, const ImageEntry& entry, PythonRandom
     if (subset.alpha_mask) sample.mask = alpha_of(image);
   }
   if (entry.mask_path) sample.mask = load_mask_image(dataset, entry, crop, decoded);
+  sample.crop = crop;
   if (sample.flipped) {
     if (sample.pixels.defined()) sample.pixels = sample.pixels.flip(2);
     if (sample.mask.defined()) sample.mask = sample.mask.flip(1);
@@ -146,6 +148,7 @@ Batch load_batch(const Dataset& dataset, const BatchPlan& plan, int64_t epoch, i
     batch.captions.push_back(transform_caption(subset.caption, entry.caption, moment, caption));
     batch.stems.push_back(entry.stem);
     batch.flipped.push_back(samples.back().flipped);
+    batch.crops.push_back(samples.back().crop);
     batch.preserve_output.push_back(is_truthy(subset.custom_attributes, "diff_output_preservation"));
     weights.push_back(static_cast<float>(entry.loss_weight));
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/image_transform.h"
 
 namespace loraptor::data {
 
@@ -20,6 +21,7 @@ struct Batch {
   at::Tensor loss_weights;               // float32 [B]
   std::optional<at::Tensor> masks;       // float32 [B,H,W] in 0..1, if any image has one; others are all ones
   std::vector<uint8_t> flipped;          // 1: mirrored (pixels and masks are; cached latents have to be)
+  std::vector<ResizeCrop> crops;         // how each image got to its bucket, before it was mirrored
   std::vector<uint8_t> preserve_output;  // 1: custom attribute diff_output_preservation
 };
 

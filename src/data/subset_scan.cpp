@@ -148,12 +148,12 @@ std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset, ScanFindings
   return images;
 }
 
-void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images) {
+void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images, ScanFindings* findings) {
   std::map<std::string, std::string> masks;  // stem -> path; the first of a stem counts
   for (const std::string& path : list_images(subset.conditioning_data_dir)) {
     masks.emplace(without_extension(base_name(path)), path);
   }
-  std::vector<std::string> missing;
+  std::vector<std::string> missing, extra;
   for (ScannedImage& image : images) {
     const auto mask = masks.find(without_extension(base_name(image.path)));
     if (mask == masks.end()) {
@@ -162,16 +162,22 @@ void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images) {
       image.mask_path = mask->second;
     }
   }
+  for (const ScannedImage& image : images) masks.erase(without_extension(base_name(image.path)));
+  for (const auto& [stem, path] : masks) extra.push_back(path);
+  if (findings != nullptr) {
+    for (const auto& path : missing) findings->masks.push_back({path, "no mask in " + subset.conditioning_data_dir});
+    for (const auto& path : extra) findings->masks.push_back({path, "a mask without image in " + subset.image_dir});
+    std::erase_if(images, [](const ScannedImage& image) { return !image.mask_path; });
+    return;
+  }
   if (!missing.empty()) {
     throw UsageError(fmt::format("[{}] mask images: got none for {} of {} images, expected one for each: {}.",
                                  subset.conditioning_data_dir, missing.size(), images.size(), first_names(missing)));
   }
-  for (const ScannedImage& image : images) masks.erase(without_extension(base_name(image.path)));
-  if (masks.empty()) return;
-  std::vector<std::string> extra;
-  for (const auto& [stem, path] : masks) extra.push_back(path);
-  throw UsageError(fmt::format("[{}] mask images: got {} without an image in '{}', expected none: {}.",
-                               subset.conditioning_data_dir, extra.size(), subset.image_dir, first_names(extra)));
+  if (!extra.empty()) {
+    throw UsageError(fmt::format("[{}] mask images: got {} without an image in '{}', expected none: {}.",
+                                 subset.conditioning_data_dir, extra.size(), subset.image_dir, first_names(extra)));
+  }
 }
 
 }  // namespace
@@ -179,7 +185,7 @@ void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images) {
 std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset, ScanFindings* findings) {
   if (kind == DatasetKind::metadata) return scan_metadata(subset, findings);
   std::vector<ScannedImage> images = scan_folder(subset, findings);
-  if (kind == DatasetKind::masked && !images.empty()) add_masks(subset, images);
+  if (kind == DatasetKind::masked && !images.empty()) add_masks(subset, images, findings);
   return images;
 }
 

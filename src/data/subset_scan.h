@@ -27,6 +27,7 @@ struct FileFinding {
 struct ScanFindings {
   std::vector<FileFinding> unreadable;       // images whose header, or caption file, cannot be read; they are left out
   std::vector<std::string> without_caption;  // images without caption file and class tokens
+  std::vector<FileFinding> masks;            // images without mask, which are left out; masks without image
 };
 
 /// Scans a subset: a folder (with or without metadata_cache.json), a metadata file, or a folder with mask images.

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "io/image.h"
 #include "io/image_resize.h"
+#include "report/data_url.h"
 #include "report/html_style.h"
 #include "report/progress_bar.h"
 #include "report/svg_chart.h"
@@ -24,31 +25,14 @@ constexpr int64_t kLongestSide = 512;  // px of an embedded image
 constexpr char kDataBegin[] = "<script type=\"application/json\" id=\"run\">";
 constexpr char kDataEnd[] = "</script>";
 
-std::string base64(const std::vector<uint8_t>& bytes) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t left = std::min<size_t>(3, bytes.size() - i);
-    uint32_t group = static_cast<uint32_t>(bytes[i]) << 16;
-    if (left > 1) group |= static_cast<uint32_t>(bytes[i + 1]) << 8;
-    if (left > 2) group |= bytes[i + 2];
-    text += kDigits[group >> 18 & 63];
-    text += kDigits[group >> 12 & 63];
-    text += left > 1 ? kDigits[group >> 6 & 63] : '=';
-    text += left > 2 ? kDigits[group & 63] : '=';
-  }
-  return text;
-}
-
-std::string data_url(const fs::path& path) {
+std::string image_url(const fs::path& path) {
   io::Image image = io::read_image(path);
   const int64_t side = std::max(image.width, image.height);
   if (side > kLongestSide) {
     image = io::resize_image(image, std::max<int64_t>(1, image.width * kLongestSide / side),
                              std::max<int64_t>(1, image.height * kLongestSide / side), io::Interpolation::area);
   }
-  return "data:image/png;base64," + base64(io::encode_png(image));
+  return data_url("image/png", io::encode_png(image));
 }
 
 using Points = std::vector<std::pair<double, double>>;
@@ -137,7 +121,7 @@ void HtmlReport::step(const StepRecord& record) {
 }
 
 void HtmlReport::sample(const ReportSample& sample) {
-  Shown shown{sample, data_url(sample.image)};
+  Shown shown{sample, image_url(sample.image)};
   const auto found =
       std::find_if(pairs_.begin(), pairs_.end(), [&](const Pair& pair) { return pair.prompt == sample.prompt; });
   if (found == pairs_.end()) pairs_.push_back({sample.prompt, std::move(shown), std::nullopt});

@@ -44,6 +44,7 @@ void JsonlLog::write(const StepRecord& record) {
   for (const auto& [group, rate] : record.lrs) line["lr"][group] = rate;
   line["grad_norm"] = record.grad_norm;
   line["seconds"] = record.seconds;
+  line["data_seconds"] = record.data_seconds;
   for (const auto& [name, value] : record.extras) line["extras"][name] = value;
   const std::string text = line.dump() + "\n";
   if (std::fputs(text.c_str(), file_) < 0 || std::fflush(file_) != 0) {

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "report/svg_axes.h"
+
 namespace loraptor::report {
 
 /// One curve. Points that are not finite interrupt it.
@@ -24,16 +26,10 @@ struct Chart {
 /// The chart as an <svg> element that scales with its container.
 std::string svg_chart(const Chart& chart);
 
-/// Round numbers covering [low, high]: steps of 1, 2 or 5 times a power of ten, about `count` of them.
-std::vector<double> round_ticks(double low, double high, int count);
-
 /// Shares of points for drawing: in each of `limit` / 2 equal stretches of the curve only the lowest and the highest.
 std::vector<std::pair<double, double>> thinned(const std::vector<std::pair<double, double>>& points, size_t limit);
 
 /// Exponential moving average over about `window` points, without the pull towards zero at the start.
 std::vector<std::pair<double, double>> smoothed(const std::vector<std::pair<double, double>>& points, double window);
-
-/// Text with &, <, > and quotes made harmless.
-std::string escape_html(const std::string& text);
 
 }  // namespace loraptor::report

@@ -5,7 +5,7 @@
 
 namespace loraptor::train {
 
-/// Trains as `config` says, from reading the files to the final LoRA.
+/// Trains as `config` says, from reading the files to the final LoRA; with debug_dataset it only shows the batches.
 /// Throws UsageError, FileError or RunError.
 void run_training(const TrainConfig& config);
 

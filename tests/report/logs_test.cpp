@@ -25,6 +25,7 @@ report::StepRecord record(int64_t step) {
   r.average = 0.25;
   r.grad_norm = 2;
   r.seconds = 0.125;
+  r.data_seconds = 0.0625;
   r.lrs = {{"unet", 1e-4}, {"textencoder 1 ", 5e-5}};
   return r;
 }
@@ -42,7 +43,7 @@ TEST(JsonlLog, WritesOneObjectAStep) {
   log.write(record(2));
   EXPECT_EQ(read_file(folder / "log.jsonl"),
             R"({"step":2,"epoch":1,"loss":0.25,"average":0.25,"lr":{"unet":0.0001,"textencoder 1 ":5e-05},)"
-            R"("grad_norm":2.0,"seconds":0.125})"
+            R"("grad_norm":2.0,"seconds":0.125,"data_seconds":0.0625})"
             "\n");
 }
 

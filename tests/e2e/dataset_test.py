@@ -1,0 +1,182 @@
+"""`loraptor dataset` and `--debug_dataset` as a user meets them; the page is opened in a real Chromium."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+
+from support import IMAGES, make_checkpoint, photo_dataset, read_log, run
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "headless_shell"))), None)
+
+# Put at the end of the page by the test: what the browser made of it, as JSON in an element.
+PROBE = """<script>
+window.addEventListener("load", () => {
+  const images = [...document.images], bars = [...document.querySelectorAll("svg rect")];
+  const result = {
+    images: images.length,
+    broken: images.filter(i => !i.complete || i.naturalWidth === 0).length,
+    distorted: images.filter(i => Math.abs(i.clientWidth / i.clientHeight - i.naturalWidth / i.naturalHeight) > 0.05).length,
+    charts: document.querySelectorAll("svg").length,
+    bars: bars.filter(b => b.getBoundingClientRect().height > 1).length,
+    sections: [...document.querySelectorAll("h2")].map(h => h.textContent),
+    problems: document.querySelectorAll(".finding.problem").length,
+    overflow: document.documentElement.scrollWidth - window.innerWidth,
+    requests: performance.getEntriesByType("resource").filter(r => !r.name.startsWith("data:")).map(r => r.name),
+  };
+  const element = document.createElement("pre");
+  element.id = "probe";
+  element.textContent = JSON.stringify(result);
+  document.body.append(element);
+});
+</script>"""
+
+
+def chromium(work, *words):
+    """Runs Chromium without a window; returns what it prints."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+               f"--user-data-dir={work / 'chromium'}", *map(str, words)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def copy_images(folder):
+    folder.mkdir()
+    for source in sorted(IMAGES.iterdir()):
+        if source.suffix != ".npz":
+            shutil.copy(source, folder / source.name)
+    return folder
+
+
+class DatasetCommand(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.work = pathlib.Path(self.scratch.name)
+        self.images = copy_images(self.work / "images")
+        self.pictures = sorted(p for p in self.images.iterdir() if p.suffix != ".txt")
+        photo_dataset(self.work / "data.toml", repeats=3, images=self.images)
+
+    def tearDown(self):
+        self.scratch.cleanup()
+
+    def break_some(self):
+        """A set with something wrong of each kind; returns the names of the files that have to be told."""
+        first = self.pictures[0]
+        shutil.copy(first, self.images / "copy.png")
+        (self.images / "copy.txt").write_text("a copy")
+        (self.images / "half.png").write_bytes(self.pictures[1].read_bytes()[:2000])
+        (self.images / "half.txt").write_text("half a file")
+        (self.images / "silent.png").write_bytes(self.pictures[2].read_bytes() + b" ")
+        self.pictures[3].with_suffix(".txt").write_text("word " * 400)
+        return ["copy.png", "half.png", "silent.png", self.pictures[3].name]
+
+    def test_a_good_set_ends_with_0_and_a_bad_one_with_1(self):
+        text = run(["dataset", self.work / "data.toml"])
+        self.assertIn(f"{len(self.pictures)} images, {3 * len(self.pictures)} samples", text)
+        self.assertNotIn("PROBLEM", text)
+        for encoder in ("CLIP-L", "CLIP-G", "T5"):
+            self.assertIn(encoder, text)
+        # The same by the flags of training, which need neither model nor output folder.
+        self.assertEqual(text, run(["dataset", "--dataset_config", self.work / "data.toml"]))
+        bad = self.break_some()
+        text = run(["dataset", self.work / "data.toml"], expect=1)
+        problems = text[text.index("PROBLEM"):]
+        for name in bad:
+            self.assertIn(name, problems)
+        self.assertIn("4 problems", text)
+
+    def test_wrong_usage_and_wrong_descriptions_end_with_2(self):
+        self.assertIn("expected one", run(["dataset", "a.toml", "b.toml"], expect=2))
+        (self.work / "data.toml").write_text("[[datasets]]\nresolutoin = 64\n")
+        self.assertIn("resolution", run(["dataset", self.work / "data.toml"], expect=2))
+        self.assertIn("resoluton", run(["dataset", "--resoluton", "64"], expect=2))
+
+    def test_settings_that_do_not_go_with_the_data_are_problems(self):
+        photo_dataset(self.work / "data.toml", images=self.images, extra="color_aug = true\n")
+        run(["dataset", self.work / "data.toml"])
+        text = run(["dataset", self.work / "data.toml", "--cache_latents"], expect=1)
+        self.assertIn("color_aug", text[text.index("PROBLEM"):])
+
+    def test_stale_caches_are_named(self):
+        model = make_checkpoint(self.work / "model")
+        data = ["--dataset_config", self.work / "data.toml"]
+        run(["cache", *model, *data])
+        run(["dataset", self.work / "data.toml"])
+        self.pictures[0].with_suffix(".txt").write_text("another caption")
+        text = run(["dataset", self.work / "data.toml"], expect=1)
+        problems = text[text.index("PROBLEM"):text.index("note: ")]
+        self.assertIn(self.pictures[0].stem + "_sd3_te.npz", problems)
+        self.assertNotIn(self.pictures[1].stem, problems)
+
+    @unittest.skipIf(CHROMIUM is None, "no Chromium is installed")
+    def test_the_page_works_in_a_browser(self):
+        self.break_some()
+        page = self.work / "page.html"
+        run(["dataset", self.work / "data.toml", "--html", page, "--images_per_bucket", "2"], expect=1)
+        html = page.read_text()
+        self.assertEqual(re.findall(r"(?:src|href)=\"(?!data:)[^\"]*", html), [])
+        probed = self.work / "probed.html"
+        probed.write_text(html.replace("</body>", PROBE + "</body>"))
+        dom = chromium(self.work, "--window-size=1200,900", "--dump-dom", probed.as_uri())
+        found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)[1])
+        self.assertGreaterEqual(found["images"], 4)
+        self.assertEqual((found["broken"], found["distorted"]), (0, 0))
+        self.assertEqual(found["charts"], 4)
+        self.assertGreater(found["bars"], 5)
+        self.assertEqual(found["problems"], 4)
+        self.assertEqual(found["requests"], [])
+        self.assertLessEqual(found["overflow"], 0)
+        for title in ("Problems and notes", "Subsets", "Buckets", "Aspect ratios", "Most frequent tags"):
+            self.assertIn(title, found["sections"])
+        # To look at it: LORAPTOR_SCREENSHOT=/tmp/page.png
+        picture = pathlib.Path(os.environ.get("LORAPTOR_SCREENSHOT") or self.work / "page.png")
+        chromium(self.work, "--window-size=1200,2600", f"--screenshot={picture}", page.as_uri())
+        self.assertEqual(struct.unpack(">II", picture.read_bytes()[16:24]), (1200, 2600))
+
+
+class DebugDataset(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.work = pathlib.Path(self.scratch.name)
+
+    def tearDown(self):
+        self.scratch.cleanup()
+
+    def test_it_prints_the_batches_that_training_takes_and_needs_no_model(self):
+        data = photo_dataset(self.work / "data.toml", repeats=2, extra="shuffle_caption = true\nflip_aug = true\n")
+        text = run([*data, "--debug_dataset", "--seed", "5", "--max_train_epochs", "1"])
+        batches = re.findall(r"^epoch 1, step (\d+), batch (\d+) of (\d+): bucket (\d+)x(\d+), (\d+) images", text, re.M)
+        self.assertEqual([int(b[1]) for b in batches], list(range(1, int(batches[0][2]) + 1)))
+        pictures = [p.stem for p in IMAGES.iterdir() if p.suffix not in (".txt", ".npz")]
+        for name in pictures:
+            self.assertEqual(len(re.findall(rf"^  \S*/{re.escape(name)}\.\w+: ", text, re.M)), 2, name)
+        self.assertEqual(sum(int(b[5]) for b in batches), 2 * len(pictures))
+        self.assertIn("mirrored", text)
+        for ids in re.findall(r"clip_l: \d+ tokens[^:]*: ([\d ]+)", text):
+            self.assertTrue(ids.startswith("49406 ") and ids.split()[-1] == "49407", ids)
+        self.assertEqual(len(re.findall(r"^    t5xxl: ", text, re.M)), 2 * len(pictures))
+        self.assertEqual(text.count("cut "), 2 * len(pictures))
+        # Not more batches than the run takes.
+        text = run([*data, "--debug_dataset", "--seed", "5", "--max_train_steps", "2", "--gradient_accumulation_steps", "2"])
+        self.assertEqual(re.findall(r"^epoch 1, step (\d+), batch (\d+)", text, re.M),
+                         [("1", "1"), ("1", "2"), ("2", "3"), ("2", "4")])
+
+    def test_the_end_of_an_epoch_tells_how_long_it_waited_for_data(self):
+        data = photo_dataset(self.work / "data.toml")
+        text = run(make_checkpoint(self.work / "model") + data +
+                   ["--network_module", "networks.lora", "--network_train_unet_only", "--learning_rate", "1e-3", "--seed", "1",
+                    "--max_train_epochs", "1", "--output_dir", self.work, "--log_json", self.work / "log.jsonl"])
+        share = float(re.search(r"epoch 1/1 ends: average loss \S+, \S+ in steps, (\S+) % of it waiting for data", text)[1])
+        lines = read_log(self.work / "log.jsonl")
+        self.assertGreater(sum(line["data_seconds"] for line in lines), 0)
+        expected = 100 * sum(line["data_seconds"] for line in lines) / sum(line["seconds"] for line in lines)
+        self.assertAlmostEqual(share, expected, delta=0.06)
+
+
+if __name__ == "__main__":
+    unittest.main()
