@@ -189,7 +189,7 @@ int run_words(const std::vector<std::string>& words) {
 
 int main(int count, char** words) {
   try {
-    loraptor::log::configure({.level = loraptor::log::Level::error});
+    loraptor::log::configure({.level = loraptor::log::Level::error, .file = {}});
     return loraptor::fuzz::run_words({words + 1, words + count});
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";

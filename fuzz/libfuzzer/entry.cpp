@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
     std::cerr << "\n";
     return std::exit(2), 0;
   }
-  loraptor::log::configure({.level = loraptor::log::Level::error});
+  loraptor::log::configure({.level = loraptor::log::Level::error, .file = {}});
   const auto work = std::filesystem::temp_directory_path() / ("loraptor-fuzz-" + std::to_string(::getpid()));
   std::filesystem::create_directories(work);
   loraptor::fuzz::set_work_folder(work);

@@ -2,12 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "base/error.h"
 
@@ -58,11 +57,27 @@ void write_file(const fs::path& path, std::string_view text) {
 }
 
 std::string read_file(const fs::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw FileError(path, fmt::format("cannot be read: {}.", std::strerror(errno)));
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return std::move(text).str();
+  struct Descriptor {
+    int number;
+    ~Descriptor() {
+      if (number >= 0) ::close(number);
+    }
+  };
+  const auto fail = [&] { throw FileError(path, fmt::format("cannot be read: {}.", std::strerror(errno))); };
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  struct stat status {};
+  if (file.number < 0 || ::fstat(file.number, &status) != 0) fail();
+  // One byte more than there is shows the end with the first read; files of unknown length grow.
+  std::string text(static_cast<size_t>(status.st_size) + 1, '\0');
+  size_t done = 0;
+  for (ssize_t got; (got = ::read(file.number, text.data() + done, text.size() - done)) != 0;) {
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail();
+    done += static_cast<size_t>(got);
+    if (done == text.size()) text.resize(2 * done);
+  }
+  text.resize(done);
+  return text;
 }
 
 }  // namespace loraptor

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "data/augment.h"
 #include "data/image_transform.h"
 #include "io/image.h"
@@ -34,7 +35,7 @@ ResizeCrop choose_crop(const Dataset& dataset, const ImageEntry& entry, const Si
   const bool buckets = dataset.parts()[static_cast<size_t>(entry.dataset)].config.enable_bucket;
   if (buckets) return subset.random_crop ? random_crop(entry.geometry, random) : centre_crop(entry.geometry);
   if (subset.face_crop_aug_range) {
-    if (const auto face = face_in_name(entry.stem)) {
+    if (const auto face = face_in_name(entry.stem())) {
       return crop_around_face(decoded, *face, target, {*subset.face_crop_aug_range, subset.random_crop}, random);
     }
   }
@@ -43,7 +44,7 @@ ResizeCrop choose_crop(const Dataset& dataset, const ImageEntry& entry, const Si
     throw UsageError(
         fmt::format("[{}] image size for random_crop: got {}, expected at least the resolution {}.\n"
                     "Hint: set enable_bucket, or leave random_crop out.",
-                    entry.path.string(), to_string(decoded), to_string(target)));
+                    entry.path, to_string(decoded), to_string(target)));
   }
   return random_crop_unresized(decoded, target, random);
 }
@@ -63,11 +64,11 @@ at::Tensor alpha_of(const io::Image& image) {
 /// Differs from the reference, which squeezes mask images to the bucket instead of cutting them.
 at::Tensor load_mask_image(const Dataset& dataset, const ImageEntry& entry, const ResizeCrop& crop,
                            const Size& decoded) {
-  const io::Image mask = io::read_image(*entry.mask_path);
+  const std::string& path = *dataset.mask_path(entry);
+  const io::Image mask = io::read_image(path);
   if (mask.width != decoded.width || mask.height != decoded.height) {
-    throw FileError(*entry.mask_path,
-                    fmt::format("mask image size: got {}, expected {}, the size of '{}'.",
-                                to_string({mask.width, mask.height}), to_string(decoded), entry.path.string()));
+    throw FileError(path, fmt::format("mask image size: got {}, expected {}, the size of '{}'.",
+                                      to_string({mask.width, mask.height}), to_string(decoded), entry.path));
   }
   const io::Image cut = resize_and_crop(mask, crop, interpolation_of(dataset, entry, false));
   return (image_to_tensor(cut).select(0, 0) / 2 + 0.5);  // [3,H,W] -> [H,W]
@@ -95,13 +96,22 @@ Sample load_sample(const Dataset& dataset, const ImageEntry& entry, PythonRandom
     sample.pixels = image_to_tensor(image);
     if (subset.alpha_mask) sample.mask = alpha_of(image);
   }
-  if (entry.mask_path) sample.mask = load_mask_image(dataset, entry, crop, decoded);
+  if (dataset.mask_path(entry) != nullptr) sample.mask = load_mask_image(dataset, entry, crop, decoded);
   sample.crop = crop;
   if (sample.flipped) {
     if (sample.pixels.defined()) sample.pixels = sample.pixels.flip(2);
     if (sample.mask.defined()) sample.mask = sample.mask.flip(1);
   }
   return sample;
+}
+
+std::string used_caption(const Dataset& dataset, const ImageEntry& entry, const CaptionMoment& moment,
+                         PythonRandom& random) {
+  const CaptionConfig& config = dataset.subset_of(entry).caption;
+  const int64_t variants = dataset.caption_variants();
+  if (variants == 0) return transform_caption(config, entry.caption, moment, random);
+  if (drops_caption(config, moment, random)) return "";
+  return caption_variant(dataset, entry, random.randint(1, variants));
 }
 
 /// The truth value that Python gives to a custom attribute.
@@ -145,12 +155,12 @@ Batch load_batch(const Dataset& dataset, const BatchPlan& plan, int64_t epoch, i
     PythonRandom augmentation = sample_random(dataset, tensor::Purpose::augmentation, draw_epoch, occurrence);
     PythonRandom caption = sample_random(dataset, tensor::Purpose::caption, draw_epoch, occurrence);
     samples.push_back(load_sample(dataset, entry, augmentation, with_pixels));
-    batch.captions.push_back(transform_caption(subset.caption, entry.caption, moment, caption));
-    batch.stems.push_back(entry.stem);
+    batch.captions.push_back(used_caption(dataset, entry, moment, caption));
+    batch.stems.push_back(entry.stem());
     batch.flipped.push_back(samples.back().flipped);
     batch.crops.push_back(samples.back().crop);
     batch.preserve_output.push_back(is_truthy(subset.custom_attributes, "diff_output_preservation"));
-    weights.push_back(static_cast<float>(entry.loss_weight));
+    weights.push_back(entry.loss_weight);
   }
   batch.loss_weights = at::tensor(weights, at::kFloat);
   batch.masks = stack_masks(samples, plan);
@@ -162,12 +172,26 @@ Batch load_batch(const Dataset& dataset, const BatchPlan& plan, int64_t epoch, i
   return batch;
 }
 
-CacheInput load_cache_input(const Dataset& dataset, const ImageEntry& image) {
-  const bool wants_mask = dataset.subset_of(image).alpha_mask;
+std::string caption_variant(const Dataset& dataset, const ImageEntry& image, int64_t number) {
+  CaptionConfig config = dataset.subset_of(image).caption;
+  config.caption_dropout_rate = 0;
+  config.caption_dropout_every_n_epochs = 0;
+  PythonRandom random(static_cast<int64_t>(xxh3(fmt::format("{}/{}", number, image.stem())) >> 1));
+  return transform_caption(config, image.caption, {}, random);
+}
+
+CacheInput load_cache_input(const Dataset& dataset, const ImageEntry& image, int64_t variant) {
+  const SubsetConfig& subset = dataset.subset_of(image);
+  const bool wants_mask = subset.alpha_mask;
   const io::Image decoded = io::read_image(image.path, wants_mask ? io::AlphaMode::keep : io::AlphaMode::drop);
-  const io::Image cut = resize_and_crop(decoded, centre_crop(image.geometry), interpolation_of(dataset, image, true));
   CacheInput input;
   input.original = {decoded.width, decoded.height};
+  // A cache serves many runs, so nothing about it follows from a run's seed.
+  PythonRandom random(static_cast<int64_t>(xxh3(fmt::format("{}/{}", variant, image.stem())) >> 1));
+  const ResizeCrop crop =
+      variant == 0 ? centre_crop(image.geometry) : choose_crop(dataset, image, input.original, random);
+  io::Image cut = resize_and_crop(decoded, crop, interpolation_of(dataset, image, true));
+  if (variant != 0 && subset.color_aug) change_colours(cut, random);
   input.pixels = image_to_tensor(cut);
   if (wants_mask) input.mask = alpha_of(cut);
   return input;

@@ -34,14 +34,21 @@ struct Batch {
 /// Source: sd-scripts@48d368f library/train_util.py:BaseDataset.__getitem__.
 Batch load_batch(const Dataset& dataset, const BatchPlan& plan, int64_t epoch, int64_t step, bool with_pixels);
 
-/// One image as it is encoded for the latent cache: resized and cut at the centre, not mirrored, colours unchanged.
+/// A drawn caption of an image, as transform_caption makes it, but never dropped as a whole: a function of the
+/// settings, the file's name and `number`, from 1.
+std::string caption_variant(const Dataset& dataset, const ImageEntry& image, int64_t number);
+
+/// One image as it is encoded for the latent cache, not mirrored.
 struct CacheInput {
   at::Tensor pixels;               // float32 [3,H,W], RGB in -1..1
   std::optional<at::Tensor> mask;  // float32 [H,W] in 0..1: the alpha channel, if the subset uses it
   Size original;                   // px, as decoded
 };
 
-/// Throws FileError.
-CacheInput load_cache_input(const Dataset& dataset, const ImageEntry& image);
+/// Loads an image for the cache.
+///   variant   0: resized and cut at the centre, colours unchanged; from 1: cut and coloured at random as the subset
+///             asks, a function of the file's name and this number
+/// Throws FileError, UsageError as load_batch does.
+CacheInput load_cache_input(const Dataset& dataset, const ImageEntry& image, int64_t variant = 0);
 
 }  // namespace loraptor::data

@@ -13,6 +13,8 @@
 namespace loraptor::data {
 namespace {
 
+constexpr int64_t kMaxSide = 1'000'000'000;  // px, of an image
+
 double ratio(const Size& size) { return static_cast<double>(size.width) / static_cast<double>(size.height); }
 
 int64_t truncate(double value) { return static_cast<int64_t>(value); }
@@ -43,7 +45,7 @@ BucketChoice choose_from_table(const std::vector<Size>& table, const Size& image
   }
   const auto width = static_cast<double>(image.width), height = static_cast<double>(image.height);
   const double scale = aspect > ratio(*best) ? best->height / height : best->width / width;
-  return {*best, {truncate(width * scale + 0.5), truncate(height * scale + 0.5)}, 0};
+  return {*best, {truncate(width * scale + 0.5), truncate(height * scale + 0.5)}};
 }
 
 BucketChoice choose_own_bucket(const BucketConfig& config, const Size& image, const std::string& name) {
@@ -67,10 +69,12 @@ BucketChoice choose_own_bucket(const BucketConfig& config, const Size& image, co
   }
   const Size bucket{resized.width - resized.width % config.step, resized.height - resized.height % config.step};
   if (bucket.width == 0 || bucket.height == 0) refuse(image, name, config);
-  return {bucket, resized, 0};
+  return {bucket, resized};
 }
 
 }  // namespace
+
+double ratio_error(const Size& bucket, const Size& image) { return ratio(bucket) - ratio(image); }
 
 std::string to_string(const Size& size) { return fmt::format("{}x{}", size.width, size.height); }
 
@@ -111,10 +115,13 @@ std::vector<Size> bucket_table(const BucketConfig& config) {
 BucketChoice choose_bucket(const BucketConfig& config, const std::vector<Size>& table, const Size& image,
                            const std::string& name) {
   if (image.width <= 0 || image.height <= 0) refuse(image, name, config);
+  if (std::max(image.width, image.height) > kMaxSide) {
+    throw UsageError(
+        fmt::format("[{}] image size: got {}, expected sides up to {} px.", name, to_string(image), kMaxSide));
+  }
   const bool own = config.enabled && config.no_upscale;
-  BucketChoice choice = own ? choose_own_bucket(config, image, name) : choose_from_table(table, image);
+  const BucketChoice choice = own ? choose_own_bucket(config, image, name) : choose_from_table(table, image);
   if (choice.bucket.width <= 0 || choice.bucket.height <= 0) refuse(image, name, config);
-  choice.ratio_error = ratio(choice.bucket) - ratio(image);
   return choice;
 }
 

@@ -45,9 +45,11 @@ std::vector<Size> bucket_table(const BucketConfig& config);
 /// What happens to an image on its way to its bucket.
 struct BucketChoice {
   Size bucket;
-  Size resized;            // covers the bucket; the rest is cropped
-  double ratio_error = 0;  // bucket width/height minus image width/height
+  Size resized;  // covers the bucket; the rest is cropped
 };
+
+/// Width/height of the bucket minus that of the image.
+double ratio_error(const Size& bucket, const Size& image);
 
 /// Chooses the bucket of an image.
 ///   table   bucket_table(config)

@@ -27,7 +27,7 @@ CacheFinding find_text_with_any_flags(const ImageEntry& image, CacheIndexes& ind
   for (const bool lg : {false, true}) {
     for (const bool t5 : {false, true}) {
       const TextRequest request{.apply_lg_mask = lg, .apply_t5_mask = t5};
-      auto finding = find_text_cache(image, indexes, request, text_facts(image));
+      auto finding = find_text_cache(text_cache_path(image.path), indexes, request, text_facts(image.caption));
       if (finding.state != CacheState::absent) return finding;
     }
   }
@@ -45,27 +45,33 @@ void CacheIndexes::flush() {
   for (auto& [folder, index] : indexes_) index.flush();
 }
 
-LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image) {
+LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image, const LatentsExtras& extras) {
   const SubsetConfig& subset = dataset.subset_of(image);
-  return {.bucket = image.geometry.bucket, .flipped = subset.flip_aug, .mask = subset.alpha_mask};
+  return {.bucket = image.geometry.bucket,
+          .flipped = subset.flip_aug,
+          .mask = subset.alpha_mask,
+          .moments = extras.moments,
+          .variants = subset.random_crop || subset.color_aug ? extras.variants : 0};
 }
 
 CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image) {
+  const SubsetConfig& subset = dataset.subset_of(image);
   return {{"resized", to_string(image.geometry.resized)},
-          {"interpolation", dataset.subset_of(image).resize_interpolation.value_or("automatic")},
-          {"crop", "centre"}};
+          {"interpolation", subset.resize_interpolation.value_or("automatic")},
+          {"crop", subset.random_crop ? "drawn" : "centre"},
+          {"colours", subset.color_aug ? "drawn" : "unchanged"}};
 }
 
-CacheFacts text_facts(const ImageEntry& image) { return {{"caption", hash_text(image.caption)}}; }
+CacheFacts text_facts(const std::string& caption) { return {{"caption", hash_text(caption)}}; }
 
 CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheIndexes& indexes,
-                                const CacheFacts& facts) {
-  const LatentsRequest request = latents_request(dataset, image);
+                                const CacheFacts& facts, const LatentsExtras& extras) {
+  const LatentsRequest request = latents_request(dataset, image, extras);
   const fs::path path = latents_cache_path(image.path, {image.width, image.height});
   CacheFinding finding = check_latents_cache(path, request);
   if (finding.state != CacheState::usable) return finding;
-  const CacheFacts* recorded =
-      indexes.of(path).find(path.filename().string(), latents_part(request.bucket), finding.contents);
+  const CacheFacts* recorded = indexes.of(path).find(
+      path.filename().string(), latents_part(request.bucket, request.variants > 0), finding.contents);
   finding = judge(std::move(finding), recorded, facts);
   if (finding.state == CacheState::usable && recorded != nullptr && !is_same_image(*recorded, image.path)) {
     finding.state = CacheState::stale;
@@ -74,9 +80,8 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
   return finding;
 }
 
-CacheFinding find_text_cache(const ImageEntry& image, CacheIndexes& indexes, const TextRequest& request,
+CacheFinding find_text_cache(const fs::path& path, CacheIndexes& indexes, const TextRequest& request,
                              const CacheFacts& facts) {
-  const fs::path path = text_cache_path(image.path);
   CacheFinding finding = check_text_cache(path, request);
   if (finding.state != CacheState::usable) return finding;
   const CacheFacts* recorded = indexes.of(path).find(path.filename().string(), kTextPart, finding.contents);

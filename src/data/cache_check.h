@@ -27,18 +27,24 @@ class CacheIndexes {
   std::map<std::filesystem::path, CacheIndex> indexes_;
 };
 
+/// What a run keeps of each image beyond a sample of the image as it is.
+struct LatentsExtras {
+  bool moments = false;  // the whole posterior
+  int64_t variants = 0;  // of images that are cut or coloured at random: that many drawn ones instead
+};
+
 /// What an image's caches must hold.
-LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image);
+LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image, const LatentsExtras& extras = {});
 
 /// What the caches of an image follow from, besides the bytes of the image and the models.
 CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image);
-CacheFacts text_facts(const ImageEntry& image);
+CacheFacts text_facts(const std::string& caption);
 
 /// Looks at the file and at what was recorded about it. Usable files without a record count as good.
 ///   facts   what it must have been made from; facts that were not recorded are passed over
 CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheIndexes& indexes,
-                                const CacheFacts& facts);
-CacheFinding find_text_cache(const ImageEntry& image, CacheIndexes& indexes, const TextRequest& request,
+                                const CacheFacts& facts, const LatentsExtras& extras = {});
+CacheFinding find_text_cache(const std::filesystem::path& path, CacheIndexes& indexes, const TextRequest& request,
                              const CacheFacts& facts);
 
 /// A cache on disk that a run would make again.

@@ -10,6 +10,7 @@
 #include "base/file_lock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/nesting.h"
 #include "io/mmap_file.h"
 
 namespace loraptor::data {
@@ -71,7 +72,9 @@ CacheIndex::Records CacheIndex::read() const {
   Records records;
   if (!fs::exists(path)) return records;
   try {
-    const json root = json::parse(read_file(path));
+    const std::string text = read_file(path);
+    if (nests_deeper(text)) throw FileError(path, "is no record of caches: it nests too deeply.");
+    const json root = json::parse(text);
     if (root.at("format").get<int>() != kFormat) throw FileError(path, "is of another version.");
     for (const auto& [file, parts] : root.at("caches").items()) {
       for (const auto& [part, record] : parts.items()) {

@@ -20,8 +20,8 @@ std::string parse_caption(const std::string& path, std::string text, bool all_li
     throw FileError(path, "caption file: got bytes that are not UTF-8, expected UTF-8 text.\nHint: save it as UTF-8.");
   }
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+  if (!all_lines) return strip(std::string_view(text).substr(0, text.find_first_of("\r\n")));
   const std::vector<std::string> lines = split(replace_all(replace_all(text, "\r\n", "\n"), "\r", "\n"), "\n");
-  if (!all_lines) return strip(lines.front());
   std::vector<std::string> kept;
   for (const std::string& line : lines) {
     if (std::string stripped = strip(line); !stripped.empty()) kept.push_back(std::move(stripped));

@@ -95,15 +95,19 @@ std::string rearrange_tags(const CaptionConfig& config, const std::string& capti
 
 }  // namespace
 
+bool drops_caption(const CaptionConfig& config, const CaptionMoment& moment, PythonRandom& random) {
+  const bool drawn = config.caption_dropout_rate > 0 && random.random() < config.caption_dropout_rate;
+  const int64_t every = config.caption_dropout_every_n_epochs;
+  return drawn || (every > 0 && moment.epoch % every == 0);
+}
+
 std::string transform_caption(const CaptionConfig& config, const std::string& caption, const CaptionMoment& moment,
                               PythonRandom& random) {
   std::string text = caption;
   if (config.caption_prefix && !config.caption_prefix->empty()) text = *config.caption_prefix + " " + text;
   if (config.caption_suffix && !config.caption_suffix->empty()) text = text + " " + *config.caption_suffix;
 
-  const bool drawn = config.caption_dropout_rate > 0 && random.random() < config.caption_dropout_rate;
-  const int64_t every = config.caption_dropout_every_n_epochs;
-  if (drawn || (every > 0 && moment.epoch % every == 0)) return "";
+  if (drops_caption(config, moment, random)) return "";
 
   const std::vector<std::string> lines = split(text, "\n");
   if (config.enable_wildcard) {

@@ -25,6 +25,7 @@ struct CaptionConfig {
   int64_t token_warmup_min = 1;                // tags at step 0
   double token_warmup_step = 0;                // steps; below 1: fraction of the run; 0 = off
 
+  bool may_drop() const { return caption_dropout_rate > 0 || caption_dropout_every_n_epochs > 0; }
   bool works_on_tags() const { return shuffle_caption || token_warmup_step > 0 || caption_tag_dropout_rate > 0; }
 };
 
@@ -34,6 +35,9 @@ struct CaptionMoment {
   int64_t step = 0;                // optimizer step, from 0
   int64_t max_train_steps = 1600;  // length of the run, for a fractional token_warmup_step
 };
+
+/// Whether the whole caption is dropped this time; draws from `random` if there is a rate.
+bool drops_caption(const CaptionConfig& config, const CaptionMoment& moment, PythonRandom& random);
 
 /// Returns the caption as the text encoders get it.
 ///   caption  the stored caption, lines separated by '\n'

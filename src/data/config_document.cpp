@@ -10,6 +10,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/nesting.h"
 #include "data/python_text.h"
 
 namespace loraptor::data {
@@ -51,10 +52,38 @@ json convert(const toml::node& node, const std::string& path, std::map<std::stri
   return date_as_binary(node.as_date_time()->get());
 }
 
+/// Whether a key has more than 64 parts between dots: the parser makes a table within a table of each. Quoted texts and
+/// comments are passed over.
+bool has_long_dotted_key(std::string_view text) {
+  constexpr int kMaxDots = 64;
+  constexpr std::string_view kBetweenDots = "_- \t";
+  int dots = 0;
+  char quote = '\0';
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quote != '\0') {
+      if (c == '\\' && quote == '"') ++i;
+      if (c == quote) quote = '\0';
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '#') {
+      i = std::min(text.find('\n', i), text.size());
+      dots = 0;
+    } else if (c == '.') {
+      if (++dots > kMaxDots) return true;
+    } else if (std::isalnum(static_cast<unsigned char>(c)) == 0 && kBetweenDots.find(c) == std::string_view::npos) {
+      dots = 0;
+    }
+  }
+  return false;
+}
+
 ConfigDocument read_toml(const std::filesystem::path& path) {
   ConfigDocument document{path.string(), {}, {}};
   try {
-    const toml::table table = toml::parse(read_file(path), path.string());
+    const std::string text = read_file(path);
+    if (has_long_dotted_key(text)) throw FileError(path, "TOML: got a key of more than 64 parts, expected fewer.");
+    const toml::table table = toml::parse(text, path.string());
     document.root = convert(table, "", document.lines);
   } catch (const toml::parse_error& error) {
     throw FileError(path, fmt::format("line {}, column {}: {}.\nHint: expected TOML; see https://toml.io.",
@@ -66,9 +95,11 @@ ConfigDocument read_toml(const std::filesystem::path& path) {
 ConfigDocument read_json(const std::filesystem::path& path) {
   ConfigDocument document{path.string(), {}, {}};
   try {
-    document.root = json::parse(read_file(path));
-  } catch (const json::parse_error& error) {
-    throw FileError(path, error.byte, fmt::format("JSON text: {}.", error.what()));
+    const std::string text = read_file(path);
+    if (nests_deeper(text)) throw FileError(path, fmt::format("JSON text: got more than {} levels.", kMaxJsonLevels));
+    document.root = json::parse(text);
+  } catch (const json::exception& error) {  // also for numbers that are too large
+    throw FileError(path, fmt::format("JSON text: {}.", error.what()));
   }
   return document;
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "data/dataset_build.h"
 #include "data/epoch_order.h"
+#include "data/python_text.h"
 #include "tensor/rng.h"
 
 namespace loraptor::data {
@@ -35,10 +36,10 @@ BatchPlan make_plan(const std::vector<ImageEntry>& images, std::vector<uint64_t>
 const ImageEntry& find_stem(const std::vector<ImageEntry>& images, const std::string& stem) {
   const ImageEntry* found = nullptr;
   for (const ImageEntry& image : images) {
-    if (image.stem != stem) continue;
+    if (image.stem() != stem) continue;
     if (found != nullptr) {
       throw UsageError(fmt::format("[recorded batches] file stem '{}': got '{}' and '{}', expected one image.", stem,
-                                   found->path.string(), image.path.string()));
+                                   found->path, image.path));
     }
     found = &image;
   }
@@ -50,6 +51,8 @@ const ImageEntry& find_stem(const std::vector<ImageEntry>& images, const std::st
 }
 
 }  // namespace
+
+std::string ImageEntry::stem() const { return without_extension(base_name(path)); }
 
 int64_t DatasetPart::batch_count() const {
   int64_t count = 0;
@@ -70,8 +73,18 @@ DatasetGroups Dataset::build_groups(const DataConfig& flags, uint64_t seed) {
   return {Dataset(build_content(scanned, flags, seed, false)), Dataset(build_content(scanned, flags, seed, true))};
 }
 
+void DatasetGroups::set_caption_variants(int64_t count) {
+  training.set_caption_variants(count);
+  validation.set_caption_variants(count);
+}
+
 const SubsetConfig& Dataset::subset_of(const ImageEntry& image) const {
   return parts().at(static_cast<size_t>(image.dataset)).subsets.at(static_cast<size_t>(image.subset)).config;
+}
+
+const std::string* Dataset::mask_path(const ImageEntry& image) const {
+  const auto found = content_.mask_paths.find(image.index);
+  return found == content_.mask_paths.end() ? nullptr : &found->second;
 }
 
 int64_t Dataset::batches_per_epoch() const {
@@ -122,7 +135,7 @@ BatchPlan plan_from_stems(const Dataset& dataset, const std::vector<std::string>
       throw UsageError(fmt::format(
           "[recorded batches] images of one batch: got '{}' of data set {} with bucket {} and '{}' of data set {} with "
           "bucket {}, expected the same data set and bucket.",
-          first.stem, first.dataset, to_string(first.geometry.bucket), stem, image.dataset,
+          first.stem(), first.dataset, to_string(first.geometry.bucket), stem, image.dataset,
           to_string(image.geometry.bucket)));
     }
     occurrences.push_back(image.first_occurrence + seen[stem]++ % static_cast<uint64_t>(image.repeats));

@@ -16,23 +16,26 @@
 namespace loraptor::data {
 
 /// One image of one data set. The same file in two data sets is two entries.
+/// Large data sets have many, so it is small: texts once, numbers no wider than they must be.
 struct ImageEntry {
-  int64_t index = 0;  // number in Dataset::images()
-  std::filesystem::path path;
-  std::string key;      // as the reference names it; differs from `path` for metadata files
-  std::string stem;     // file name without folder and extension
-  std::string caption;  // as stored, before caption transforms
-  int64_t width = 0;    // px, of the file
-  int64_t height = 0;
-  int64_t bucket = 0;             // number in DatasetPart::buckets
+  std::string path;
+  std::string caption;            // as stored, before caption transforms
   BucketChoice geometry;          // bucket size, and the size to resize to before the crop
-  int64_t repeats = 1;            // after balancing of regularisation images
   uint64_t first_occurrence = 0;  // its repeats are the occurrences first .. first + repeats - 1
+  int32_t width = 0;              // px, of the file
+  int32_t height = 0;
+  int32_t index = 0;        // number in Dataset::images()
+  int32_t dataset = 0;      // number in Dataset::parts()
+  int32_t subset = 0;       // number in DatasetPart::subsets
+  int32_t repeats = 1;      // after balancing of regularisation images
+  uint32_t key_begin = 0;   // where the key begins within the path
+  float loss_weight = 1.0;  // 1, or prior_loss_weight
   bool is_regularisation = false;
-  double loss_weight = 1.0;                        // 1, or prior_loss_weight
-  int64_t dataset = 0;                             // number in Dataset::parts()
-  int64_t subset = 0;                              // number in DatasetPart::subsets
-  std::optional<std::filesystem::path> mask_path;  // mask image
+
+  /// The image as the reference names it: its path, or its key in a metadata file.
+  std::string key() const { return path.substr(key_begin); }
+  /// The file name without folder and extension.
+  std::string stem() const;
 };
 
 /// The images of one batch. All belong to one data set and one bucket.
@@ -69,6 +72,7 @@ struct DatasetPart {
 struct DatasetContent {
   std::vector<ImageEntry> images;
   std::vector<DatasetPart> parts;
+  std::map<int64_t, std::string> mask_paths;  // image number -> mask image, of kind masked
   DataConfig flags;
   bool from_file = false;      // described by a file, not by flags
   bool is_validation = false;  // the images set aside
@@ -94,6 +98,8 @@ class Dataset {
   const std::vector<ImageEntry>& images() const { return content_.images; }
   const std::vector<DatasetPart>& parts() const { return content_.parts; }
   const SubsetConfig& subset_of(const ImageEntry& image) const;
+  /// Path of the mask image; null: none.
+  const std::string* mask_path(const ImageEntry& image) const;
   uint64_t seed() const { return content_.seed; }
   bool is_validation() const { return content_.is_validation; }
 
@@ -109,6 +115,11 @@ class Dataset {
   void set_max_train_steps(int64_t steps) { max_train_steps_ = steps; }
   int64_t max_train_steps() const { return max_train_steps_; }
 
+  /// Captions are taken from that many drawn ones of each image (caption_variant), so that their outputs can be cached;
+  /// 0, the default: drawn anew each time.
+  void set_caption_variants(int64_t count) { caption_variants_ = count; }
+  int64_t caption_variants() const { return caption_variants_; }
+
   /// The facts about the data that are written into the model file: an object {ss_key: value}; structured values are
   /// to be written as JSON text. The keys differ with and without a description file.
   /// Source: sd-scripts@48d368f train_network.py:NetworkTrainer.train.
@@ -121,11 +132,15 @@ class Dataset {
   DatasetContent content_;
   int64_t dataset_seed_ = 0;
   int64_t max_train_steps_ = 1600;
+  int64_t caption_variants_ = 0;
 };
 
 struct DatasetGroups {
   Dataset training;
   Dataset validation;  // without batches if nothing is set aside
+
+  /// Of both.
+  void set_caption_variants(int64_t count);
 };
 
 /// The batch of a recorded run, from the file stems of its images.

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -46,8 +48,12 @@ std::vector<const ScannedImage*> select_images(const ScannedSubset& subset, cons
 }
 
 void count_tags(const ScannedImage& image, std::map<std::string, int64_t>& counts) {
-  for (const std::string& piece : split(image.tag_source, ",")) {
-    if (const std::string tag = lower(strip(piece)); !tag.empty()) ++counts[tag];
+  std::string_view rest = image.tag_source;
+  for (bool is_last = false; !is_last;) {
+    const size_t end = std::min(rest.find(','), rest.size());
+    if (std::string tag = lower(strip(rest.substr(0, end))); !tag.empty()) ++counts[std::move(tag)];
+    is_last = end == rest.size();
+    rest.remove_prefix(std::min(end + 1, rest.size()));
   }
 }
 
@@ -83,13 +89,27 @@ std::vector<Candidate> collect_candidates(DatasetPart& part, const std::vector<S
   return training;
 }
 
+/// Absolute paths without `.` and `..`; what a folder is called in the end is found out once.
+class NormalPaths {
+ public:
+  std::string of(const std::string& path) {
+    const size_t name = path.rfind('/') + 1;  // npos + 1 is 0
+    const auto [folder, is_new] = folders_.try_emplace(path.substr(0, name));
+    if (is_new) folder->second = (fs::absolute(folder->first) / "").lexically_normal().string();
+    return folder->second + path.substr(name);
+  }
+
+ private:
+  std::unordered_map<std::string, std::string> folders_;
+};
+
 /// One image per file: a later candidate takes the place of an earlier one.
 std::vector<Candidate> without_duplicates(const std::vector<Candidate>& candidates) {
-  std::map<std::string, size_t> places;
+  NormalPaths paths;
+  std::unordered_map<std::string, size_t> places;
   std::vector<Candidate> unique;
   for (const Candidate& candidate : candidates) {
-    const std::string path = fs::absolute(candidate.image->path).lexically_normal().string();
-    const auto [place, is_new] = places.emplace(path, unique.size());
+    const auto [place, is_new] = places.emplace(paths.of(candidate.image->path), unique.size());
     if (is_new) {
       unique.push_back(candidate);
     } else {
@@ -101,24 +121,25 @@ std::vector<Candidate> without_duplicates(const std::vector<Candidate>& candidat
 }
 
 /// Sorts images into buckets and numbers the occurrences of each.
-void form_buckets(DatasetPart& part, ImageEntry* images, size_t count) {
-  std::set<Size> sizes;
+void form_buckets(DatasetPart& part, std::span<const ImageEntry> images) {
+  std::map<Size, size_t> sizes;  // with occurrences
   double errors = 0;
-  for (size_t i = 0; i < count; ++i) {
-    sizes.insert(images[i].geometry.bucket);
-    errors += std::abs(images[i].geometry.ratio_error);
+  for (const ImageEntry& image : images) {
+    sizes[image.geometry.bucket] += static_cast<size_t>(image.repeats);
+    errors += std::abs(ratio_error(image.geometry.bucket, {image.width, image.height}));
   }
-  part.buckets.assign(sizes.begin(), sizes.end());
-  part.bucket_occurrences.resize(part.buckets.size());
-  if (part.config.enable_bucket && count != 0) part.mean_ratio_error = errors / static_cast<double>(count);
-  for (size_t i = 0; i < count; ++i) {
-    ImageEntry& image = images[i];
+  for (const auto& [size, occurrences] : sizes) {
+    part.buckets.push_back(size);
+    part.bucket_occurrences.emplace_back().reserve(occurrences);
+  }
+  if (part.config.enable_bucket && !images.empty()) {
+    part.mean_ratio_error = errors / static_cast<double>(images.size());
+  }
+  for (const ImageEntry& image : images) {
     const auto bucket = std::lower_bound(part.buckets.begin(), part.buckets.end(), image.geometry.bucket);
-    image.bucket = bucket - part.buckets.begin();
-    for (int64_t repeat = 0; repeat < image.repeats; ++repeat) {
-      part.bucket_occurrences[static_cast<size_t>(image.bucket)].push_back(image.first_occurrence +
-                                                                           static_cast<uint64_t>(repeat));
-    }
+    auto& occurrences = part.bucket_occurrences[static_cast<size_t>(bucket - part.buckets.begin())];
+    for (int32_t i = 0; i < image.repeats; ++i)
+      occurrences.push_back(image.first_occurrence + static_cast<uint64_t>(i));
   }
 }
 
@@ -126,29 +147,28 @@ ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const
                       double prior_loss_weight) {
   const SubsetConfig& subset = part.subsets[static_cast<size_t>(candidate.subset)].config;
   const ScannedImage& image = *candidate.image;
-  ImageEntry entry;
-  entry.path = image.path;
-  entry.key = image.key;
-  entry.stem = without_extension(base_name(image.path));
-  entry.caption = image.caption;
-  entry.width = image.size.width;
-  entry.height = image.size.height;
-  entry.geometry = choose_bucket(part.bucket_config, table, image.size, image.path);
-  entry.repeats = candidate.repeats;
+  // A copied text takes no more room than it needs, an assigned one may.
+  ImageEntry entry{image.path, image.caption, choose_bucket(part.bucket_config, table, image.size, image.path)};
+  // A relative key of a metadata file is the end of the path.
+  entry.key_begin = static_cast<uint32_t>(image.path.size() - std::min(image.key.size(), image.path.size()));
+  entry.width = static_cast<int32_t>(image.size.width);
+  entry.height = static_cast<int32_t>(image.size.height);
+  entry.repeats = static_cast<int32_t>(candidate.repeats);
   entry.is_regularisation = subset.is_reg;
-  entry.loss_weight = subset.is_reg ? prior_loss_weight : 1.0;
-  entry.subset = candidate.subset;
-  if (image.mask_path) entry.mask_path = *image.mask_path;
+  entry.loss_weight = static_cast<float>(subset.is_reg ? prior_loss_weight : 1.0);
+  entry.subset = static_cast<int32_t>(candidate.subset);
   return entry;
 }
 
-void warn_about_shared_names(const std::vector<ImageEntry>& images, size_t first) {
-  std::map<std::string, const ImageEntry*> names;
-  for (size_t i = first; i < images.size(); ++i) {
-    const auto [other, is_new] = names.emplace(without_extension(images[i].path.string()), &images[i]);
+void warn_about_shared_names(std::span<const ImageEntry> images) {
+  std::unordered_map<std::string_view, const ImageEntry*> names;
+  for (const ImageEntry& image : images) {
+    const size_t extension = extension_of(image.path).size();
+    const auto name = std::string_view(image.path).substr(0, image.path.size() - extension);
+    const auto [other, is_new] = names.emplace(name, &image);
     if (!is_new) {
       log::warn("'{}' and '{}' differ only in their extension: they share a caption and cache files",
-                other->second->path.string(), images[i].path.string());
+                other->second->path, image.path);
     }
   }
 }
@@ -162,18 +182,21 @@ void add_dataset(DatasetContent& content, const DatasetConfig& config, const std
   const auto candidates = without_duplicates(collect_candidates(part, subsets, content.seed, content.is_validation));
   const std::vector<Size> table = bucket_table(part.bucket_config);
   const size_t first = content.images.size();
+  content.images.reserve(first + candidates.size());
   for (const Candidate& candidate : candidates) {
     ImageEntry entry = make_entry(candidate, part, table, prior_loss_weight);
-    entry.index = static_cast<int64_t>(content.images.size());
-    entry.dataset = static_cast<int64_t>(content.parts.size());
+    entry.index = static_cast<int32_t>(content.images.size());
+    entry.dataset = static_cast<int32_t>(content.parts.size());
+    if (candidate.image->mask_path) content.mask_paths.emplace(entry.index, *candidate.image->mask_path);
     if (!content.images.empty()) {
       const ImageEntry& last = content.images.back();
       entry.first_occurrence = last.first_occurrence + static_cast<uint64_t>(last.repeats);
     }
     content.images.push_back(std::move(entry));
   }
-  form_buckets(part, content.images.data() + first, content.images.size() - first);
-  warn_about_shared_names(content.images, first);
+  const std::span<const ImageEntry> added = std::span(content.images).subspan(first);
+  form_buckets(part, added);
+  warn_about_shared_names(added);
   content.parts.push_back(std::move(part));
 }
 

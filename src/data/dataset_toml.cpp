@@ -390,4 +390,9 @@ std::vector<std::string> text_not_cacheable(const DatasetsConfig& config) {
       });
 }
 
+std::vector<std::string> text_not_drawable(const DatasetsConfig& config) {
+  return subsets_where(config, "cached caption variants: got token_warmup_step, expected none.",
+                       [](const SubsetConfig& subset) { return subset.caption.token_warmup_step > 0; });
+}
+
 }  // namespace loraptor::data

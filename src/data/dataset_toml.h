@@ -23,4 +23,7 @@ DatasetsConfig load_datasets_config(const DataConfig& flags);
 std::vector<std::string> latents_not_cacheable(const DatasetsConfig& config);
 std::vector<std::string> text_not_cacheable(const DatasetsConfig& config);
 
+/// The same for caching some drawn captions of each image: what changes with the step cannot be drawn in advance.
+std::vector<std::string> text_not_drawable(const DatasetsConfig& config);
+
 }  // namespace loraptor::data

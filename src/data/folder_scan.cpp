@@ -79,9 +79,10 @@ class FolderScan {
     }
   }
 
-  FileStamp stamp_of(const std::string& name) const {
+  /// Nothing if there is no such file.
+  std::optional<FileStamp> stamp_of(const std::string& name) const {
     struct stat status {};
-    if (::fstatat(descriptor_, name.c_str(), &status, 0) != 0) return {};
+    if (::fstatat(descriptor_, name.c_str(), &status, 0) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
     const FileStamp stamp{status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec, status.st_size};
     // A file of this very moment may change again without a new time.
     return stamp.modified_ns > started_ns_ - kSettledNs ? FileStamp{} : stamp;
@@ -105,7 +106,7 @@ class FolderScan {
   void find_size(size_t i) {
     IndexedImage& next = next_known_[i];
     next.name = listing_.images[i];
-    next.image = stamp_of(next.name);
+    next.image = stamp_of(next.name).value_or(FileStamp{});
     if (earlier_[i] != nullptr && same(next.image, earlier_[i]->image)) {
       next.size = earlier_[i]->size;
       found_[i].size = listing_.size_with_caches(found_[i].path, next.size);
@@ -119,14 +120,15 @@ class FolderScan {
   void find_caption(size_t i) {
     IndexedImage& next = next_known_[i];
     const std::string name = without_extension(next.name) + rules_.extension;
-    if (!listing_.has(name)) {
+    const std::optional<FileStamp> stamp = stamp_of(name);
+    if (!stamp) {
       // The face detector's way to name files, or no caption.
       found_[i].caption = read_caption(found_[i].path, rules_);
       is_changed_ = is_changed_ || (earlier_[i] != nullptr && !earlier_[i]->caption_name.empty());
       return;
     }
     next.caption_name = name;
-    next.caption = stamp_of(name);
+    next.caption = *stamp;
     const IndexedImage* earlier = earlier_[i];
     if (earlier != nullptr && earlier->caption_name == name && same(next.caption, earlier->caption)) {
       next.caption_text = earlier->caption_text;

@@ -7,10 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <memory>
-#include <regex>
+#include <optional>
 
 #include "base/error.h"
 #include "data/python_text.h"
@@ -20,6 +21,8 @@ namespace loraptor::data {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kLatentsEnding = "_sd3.npz";
 
 bool is_image_extension(const std::string& extension) {
   static const std::unordered_set<std::string> known{".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl",
@@ -33,12 +36,32 @@ bool is_folder(const dirent& entry, const std::string& folder) {
   return fs::is_directory(fs::path(folder) / entry.d_name, ignored);
 }
 
-void note_cache(const std::string& name, CachedSizes& sizes) {
-  static const std::regex pattern("(.*)_([0-9]{1,9})x([0-9]{1,9})_sd3\\.npz");
-  std::smatch match;
-  if (std::regex_match(name, match, pattern)) {
-    sizes.emplace(match[1].str(), Size{std::stoll(match[2].str()), std::stoll(match[3].str())});
-  }
+/// Takes a number of 1 to 9 digits from the end of the text; nullopt if there is none.
+std::optional<int64_t> take_number(std::string_view& text) {
+  constexpr size_t kMaxDigits = 9;
+  const size_t begin = text.find_last_not_of("0123456789") + 1;  // npos + 1 is 0
+  const std::string_view digits = text.substr(begin);
+  if (digits.empty() || digits.size() > kMaxDigits) return std::nullopt;
+  text.remove_suffix(digits.size());
+  int64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
+}
+
+bool take_letter(std::string_view& text, char letter) {
+  if (!text.ends_with(letter)) return false;
+  text.remove_suffix(1);
+  return true;
+}
+
+/// Notes the size in a name like <stem>_<width>x<height>_sd3.npz; other names are left alone.
+void note_cache(std::string_view name, CachedSizes& sizes) {
+  if (!name.ends_with(kLatentsEnding)) return;
+  name.remove_suffix(kLatentsEnding.size());
+  const auto height = take_number(name);
+  if (!height || !take_letter(name, 'x')) return;
+  const auto width = take_number(name);
+  if (width && take_letter(name, '_')) sizes.emplace(name, Size{*width, *height});
 }
 
 }  // namespace
@@ -55,8 +78,7 @@ FolderListing list_folder(const std::string& folder) {
       listing.images.push_back(std::move(name));
       continue;
     }
-    if (name.ends_with("_sd3.npz")) note_cache(name, listing.cached_sizes);
-    listing.others.insert(std::move(name));
+    note_cache(name, listing.cached_sizes);
   }
   std::sort(listing.images.begin(), listing.images.end());
   return listing;

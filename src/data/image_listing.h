@@ -15,11 +15,8 @@ using CachedSizes = std::multimap<std::string, Size>;
 
 /// The files directly in a folder, listed once.
 struct FolderListing {
-  std::vector<std::string> images;         // names of images, sorted
-  std::unordered_set<std::string> others;  // names of all other files
+  std::vector<std::string> images;  // names of images, sorted
   CachedSizes cached_sizes;
-
-  bool has(const std::string& name) const { return others.contains(name); }
 
   /// The size of an image as the reference's caches see it.
   ///   header   what the file itself says

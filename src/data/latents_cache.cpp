@@ -14,20 +14,35 @@ constexpr int64_t kChannels = 16;
 constexpr int64_t kFactor = 8;
 const std::vector<at::ScalarType> kFloats{at::kFloat, at::kHalf};
 
-/// The keys of one bucket.
+/// The keys of one bucket, or of one variant of the image there.
 struct Keys {
-  explicit Keys(const Size& bucket) : part("_" + latents_part(bucket)) {}
+  Keys(const Size& bucket, int64_t number)
+      : part("_" + latents_part(bucket) + (number > 0 ? fmt::format("_v{}", number) : "")) {}
   std::string part;
   std::string latents = "latents" + part, flipped = "latents_flipped" + part, mask = "alpha_mask" + part;
+  std::string moments = "moments" + part, flipped_moments = "moments_flipped" + part;
   std::string original = "original_size" + part, crop = "crop_ltrb" + part;
 };
 
-std::vector<std::string> present_keys(const io::NpzFile& file, const Keys& keys) {
+/// Names of the arrays of a part that are there; of variants all, whatever their number.
+std::vector<std::string> present_keys(const io::NpzFile& file, const Size& bucket, bool variants) {
   std::vector<std::string> names;
-  for (const std::string& name : {keys.latents, keys.original, keys.crop, keys.flipped, keys.mask}) {
-    if (file.has(name)) names.push_back(name);
+  for (int64_t number = variants ? 1 : 0;; ++number) {
+    const Keys keys(bucket, number);
+    if (!file.has(keys.latents)) break;
+    for (const std::string& name :
+         {keys.latents, keys.original, keys.crop, keys.flipped, keys.mask, keys.moments, keys.flipped_moments}) {
+      if (file.has(name)) names.push_back(name);
+    }
+    if (!variants) break;
   }
   return names;
+}
+
+bool has_arrays(const io::NpzFile& file, const Keys& keys, const LatentsRequest& request) {
+  return file.has(keys.latents) && (!request.flipped || file.has(keys.flipped)) &&
+         (!request.mask || file.has(keys.mask)) && (!request.moments || file.has(keys.moments)) &&
+         (!request.moments || !request.flipped || file.has(keys.flipped_moments));
 }
 
 void check_arrays(const io::NpzFile& file, const Keys& keys, const LatentsRequest& request) {
@@ -37,6 +52,29 @@ void check_arrays(const io::NpzFile& file, const Keys& keys, const LatentsReques
   expect_array(file, keys.crop, {at::kDouble, at::kFloat}, {4});
   if (request.flipped) expect_array(file, keys.flipped, kFloats, {kChannels, h, w});
   if (request.mask) expect_array(file, keys.mask, kFloats, {request.bucket.height, request.bucket.width});
+  if (request.moments) expect_array(file, keys.moments, kFloats, {2 * kChannels, h, w});
+  if (request.moments && request.flipped) expect_array(file, keys.flipped_moments, kFloats, {2 * kChannels, h, w});
+}
+
+void add_arrays(io::NamedTensors& tensors, const Keys& keys, const StoredLatents& stored) {
+  const auto& crop = stored.crop_ltrb;
+  tensors.emplace_back(keys.latents, stored.latents.to(at::kFloat));
+  tensors.emplace_back(keys.original, at::tensor({stored.original.width, stored.original.height}, at::kLong));
+  tensors.emplace_back(keys.crop, at::tensor({crop[0], crop[1], crop[2], crop[3]}, at::kDouble));
+  const auto add = [&](const std::string& key, const at::Tensor& numbers) {
+    if (numbers.defined()) tensors.emplace_back(key, numbers.to(at::kFloat));
+  };
+  add(keys.flipped, stored.flipped);
+  add(keys.moments, stored.moments);
+  add(keys.flipped_moments, stored.flipped_moments);
+  add(keys.mask, stored.mask.value_or(at::Tensor()));
+}
+
+std::string write_part(const fs::path& path, const Size& bucket, const io::NamedTensors& tensors, bool variants) {
+  const auto kept = open_to_keep(path);
+  io::write_npz(path, tensors, kept ? &*kept : nullptr);
+  const io::NpzFile written(path);
+  return contents_of(written, present_keys(written, bucket, variants));
 }
 
 fs::path named(const fs::path& image, const Size& size) {
@@ -55,33 +93,37 @@ fs::path latents_cache_path(const fs::path& image, const Size& size) {
   return fs::exists(misread) ? misread : path;
 }
 
-std::string latents_part(const Size& bucket) {
-  return fmt::format("{}x{}", bucket.height / kFactor, bucket.width / kFactor);
+std::string latents_part(const Size& bucket, bool variants) {
+  return fmt::format("{}x{}{}", bucket.height / kFactor, bucket.width / kFactor, variants ? "_v" : "");
 }
 
 CacheFinding check_latents_cache(const fs::path& path, const LatentsRequest& request) {
   if (!fs::exists(path)) return {};
   try {
     const io::NpzFile file(path);
-    const Keys keys(request.bucket);
-    const bool is_there = file.has(keys.latents) && (!request.flipped || file.has(keys.flipped)) &&
-                          (!request.mask || file.has(keys.mask));
-    if (!is_there) return {};
-    check_arrays(file, keys, request);
-    return {.state = CacheState::usable, .contents = contents_of(file, present_keys(file, keys))};
+    const auto [first, last] = request.numbers();
+    for (int64_t number = first; number <= last; ++number) {
+      const Keys keys(request.bucket, number);
+      if (!has_arrays(file, keys, request)) return {};
+      check_arrays(file, keys, request);
+    }
+    return {.state = CacheState::usable,
+            .contents = contents_of(file, present_keys(file, request.bucket, request.variants > 0))};
   } catch (const FileError& error) {
     return {.state = CacheState::unusable, .why = error.what()};
   }
 }
 
-StoredLatents read_latents_cache(const fs::path& path, const LatentsRequest& request) {
+StoredLatents read_latents_cache(const fs::path& path, const LatentsRequest& request, int64_t number) {
   const io::NpzFile file(path);
-  const Keys keys(request.bucket);
+  const Keys keys(request.bucket, number);
   check_arrays(file, keys, request);
   StoredLatents stored;
   stored.latents = read_finite(file, keys.latents);
   if (request.flipped) stored.flipped = read_finite(file, keys.flipped);
   if (request.mask) stored.mask = read_finite(file, keys.mask);
+  if (request.moments) stored.moments = read_finite(file, keys.moments);
+  if (request.moments && request.flipped) stored.flipped_moments = read_finite(file, keys.flipped_moments);
   const at::Tensor size = file.read(keys.original).to(at::kLong), crop = file.read(keys.crop).to(at::kDouble);
   stored.original = {size[0].item<int64_t>(), size[1].item<int64_t>()};
   for (int64_t i = 0; i < 4; ++i) stored.crop_ltrb[static_cast<size_t>(i)] = crop[i].item<double>();
@@ -89,17 +131,17 @@ StoredLatents read_latents_cache(const fs::path& path, const LatentsRequest& req
 }
 
 std::string write_latents_cache(const fs::path& path, const Size& bucket, const StoredLatents& stored) {
-  const Keys keys(bucket);
-  const auto& crop = stored.crop_ltrb;
-  io::NamedTensors tensors{{keys.latents, stored.latents.to(at::kFloat)},
-                           {keys.original, at::tensor({stored.original.width, stored.original.height}, at::kLong)},
-                           {keys.crop, at::tensor({crop[0], crop[1], crop[2], crop[3]}, at::kDouble)}};
-  if (stored.flipped.defined()) tensors.emplace_back(keys.flipped, stored.flipped.to(at::kFloat));
-  if (stored.mask) tensors.emplace_back(keys.mask, stored.mask->to(at::kFloat));
-  const auto kept = open_to_keep(path);
-  io::write_npz(path, tensors, kept ? &*kept : nullptr);
-  const io::NpzFile written(path);
-  return contents_of(written, present_keys(written, keys));
+  io::NamedTensors tensors;
+  add_arrays(tensors, Keys(bucket, 0), stored);
+  return write_part(path, bucket, tensors, false);
+}
+
+std::string write_latents_variants(const fs::path& path, const Size& bucket,
+                                   const std::vector<StoredLatents>& variants) {
+  io::NamedTensors tensors;
+  int64_t number = 0;
+  for (const StoredLatents& stored : variants) add_arrays(tensors, Keys(bucket, ++number), stored);
+  return write_part(path, bucket, tensors, true);
 }
 
 }  // namespace loraptor::data

@@ -8,6 +8,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/nesting.h"
 #include "data/config_document.h"
 #include "data/python_text.h"
 
@@ -18,9 +19,12 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 ordered_json parse(const std::string& path, const std::string& text, const std::string& place) {
+  if (nests_deeper(text)) {
+    throw FileError(path, fmt::format("{}JSON text: got more than {} levels.", place, kMaxJsonLevels));
+  }
   try {
     return ordered_json::parse(text);
-  } catch (const ordered_json::parse_error& error) {
+  } catch (const ordered_json::exception& error) {
     throw FileError(path, fmt::format("{}JSON text: {}.", place, error.what()));
   }
 }

@@ -16,8 +16,11 @@ bool is_space(int32_t c) {
          (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
 /// The character at `position` and its length in bytes; a broken sequence counts as one strange character.
 std::pair<int32_t, size_t> character_at(std::string_view text, size_t position) {
+  if (is_ascii(text[position])) return {text[position], 1};
   utf8proc_int32_t code = -1;
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data() + position);
   const utf8proc_ssize_t length = utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size() - position), &code);
@@ -79,7 +82,13 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 
 std::string lower(std::string_view text) {
   std::string result;
+  result.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
+    if (is_ascii(text[i])) {
+      const char c = text[i++];
+      result += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+      continue;
+    }
     const auto [code, length] = character_at(text, i);
     if (code < 0) {
       result += text[i];
@@ -104,6 +113,10 @@ std::string base_name(std::string_view path) {
 
 bool is_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
+    if (is_ascii(text[i])) {
+      ++i;
+      continue;
+    }
     const auto [code, length] = character_at(text, i);
     if (code < 0) return false;
     i += length;

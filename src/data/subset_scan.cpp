@@ -10,6 +10,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/nesting.h"
 #include "data/caption_file.h"
 #include "data/folder_scan.h"
 #include "data/image_listing.h"
@@ -77,8 +78,10 @@ std::vector<ScannedImage> read_folder(const SubsetConfig& subset, ScanFindings* 
 std::vector<ScannedImage> read_info_cache(const fs::path& path) {
   ordered_json root;
   try {
-    root = ordered_json::parse(read_file(path));
-  } catch (const ordered_json::parse_error& error) {
+    const std::string text = read_file(path);
+    if (nests_deeper(text)) throw FileError(path, fmt::format("JSON text: got more than {} levels.", kMaxJsonLevels));
+    root = ordered_json::parse(text);
+  } catch (const ordered_json::exception& error) {
     throw FileError(path, fmt::format("JSON text: {}.\nHint: delete the file; it is written again.", error.what()));
   }
   std::vector<ScannedImage> images;

@@ -10,7 +10,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kClipLength = 77;
-const std::vector<at::ScalarType> kFloats{at::kFloat, at::kHalf}, kIntegers{at::kLong, at::kInt};
+const std::vector<at::ScalarType> kTextFloats{at::kFloat, at::kHalf}, kIntegers{at::kLong, at::kInt};
 const std::vector<std::string> kKeys{"lg_out",
                                      "lg_pooled",
                                      "t5_out",
@@ -26,10 +26,10 @@ bool has_all(const io::NpzFile& file) {
 
 void check_arrays(const io::NpzFile& file, const TextRequest& request) {
   const auto any = [](int64_t width) { return width == 0 ? int64_t{-1} : width; };
-  expect_array(file, "lg_pooled", kFloats, {any(request.lg_width)});
+  expect_array(file, "lg_pooled", kTextFloats, {any(request.lg_width)});
   const int64_t lg_width = file.info("lg_pooled").shape[0];
-  expect_array(file, "lg_out", kFloats, {kClipLength, lg_width});
-  expect_array(file, "t5_out", kFloats, {-1, any(request.t5_width)});
+  expect_array(file, "lg_out", kTextFloats, {kClipLength, lg_width});
+  expect_array(file, "t5_out", kTextFloats, {-1, any(request.t5_width)});
   for (const char* key : {"clip_l_attn_mask", "clip_g_attn_mask"}) expect_array(file, key, kIntegers, {kClipLength});
   expect_array(file, "t5_attn_mask", kIntegers, {file.info("t5_out").shape[0]});
   for (const char* key : {"apply_lg_attn_mask", "apply_t5_attn_mask"}) expect_array(file, key, {at::kBool}, {});
@@ -42,12 +42,14 @@ bool has_flags(const io::NpzFile& file, const TextRequest& request) {
 
 }  // namespace
 
-fs::path text_cache_path(const fs::path& image) {
+fs::path text_cache_path(const fs::path& image, int64_t number) {
   fs::path path = image;
   path.replace_extension();
-  path += "_sd3_te.npz";
+  path += number == 0 ? "_sd3_te.npz" : fmt::format("_sd3_te_v{}.npz", number);
   return path;
 }
+
+fs::path empty_text_cache_path(const fs::path& folder) { return folder / "loraptor_empty_sd3_te.npz"; }
 
 CacheFinding check_text_cache(const fs::path& path, const TextRequest& request) {
   if (!fs::exists(path)) return {};

@@ -28,7 +28,12 @@ struct TextRequest {
   int64_t t5_width = 0;
 };
 
-std::filesystem::path text_cache_path(const std::filesystem::path& image);
+/// The cache file of an image's caption.
+///   number   0: the caption as stored, `<stem>_sd3_te.npz`; from 1: a drawn one, `<stem>_sd3_te_v<number>.npz`
+std::filesystem::path text_cache_path(const std::filesystem::path& image, int64_t number = 0);
+
+/// The cache file of the empty caption in a folder.
+std::filesystem::path empty_text_cache_path(const std::filesystem::path& folder);
 
 /// Looks at names, dtypes, shapes and the two mask flags, not at the numbers: absent (no file, or other flags), usable
 /// or unusable. With `contents` where usable.

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/nesting.h"
 #include "base/suggest.h"
 #include "io/mmap_file.h"
 #include "tensor/dtype.h"
@@ -46,6 +47,7 @@ uint64_t header_length(const fs::path& path, const FileBytes& bytes) {
 
 /// Parses the JSON header, refusing what a lenient parser would let pass: the same key twice.
 json parse_header(const fs::path& path, std::string_view text) {
+  if (nests_deeper(text)) throw FileError(path, kLengthBytes, "header: got too many levels of JSON, expected three.");
   std::vector<std::set<std::string>> keys;  // of the objects that are open now
   const auto watch = [&](int, json::parse_event_t event, json& parsed) {
     if (event == json::parse_event_t::object_start) keys.emplace_back();
@@ -58,8 +60,8 @@ json parse_header(const fs::path& path, std::string_view text) {
   json header;
   try {
     header = json::parse(text, watch);
-  } catch (const json::parse_error& error) {
-    throw FileError(path, kLengthBytes + error.byte, fmt::format("header is not valid JSON: {}.", error.what()));
+  } catch (const json::exception& error) {  // also for numbers that are too large
+    throw FileError(path, kLengthBytes, fmt::format("header is not valid JSON: {}.", error.what()));
   }
   if (!header.is_object()) {
     throw FileError(path, kLengthBytes, fmt::format("header: got a JSON {}, expected an object.", header.type_name()));

@@ -1,6 +1,7 @@
 #include "pipeline/cache_latents.h"
 
 #include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <deque>
@@ -27,14 +28,24 @@ namespace fs = std::filesystem;
 /// Images of one shape that are encoded together, with the right to write their files.
 struct Group {
   std::vector<int64_t> images;
-  std::vector<std::shared_ptr<FileLock>> claims;  // empty: in memory
-  std::future<std::vector<data::CacheInput>> inputs;
+  std::vector<std::shared_ptr<FileLock>> claims;      // empty: in memory
+  std::future<std::vector<data::CacheInput>> inputs;  // of the first image, all its variants, then of the next
 };
+
+/// One of the numbers of a request.
+int64_t chosen(const data::LatentsRequest& request, double choice) {
+  const auto [first, last] = request.numbers();
+  return std::min(last, first + static_cast<int64_t>(choice * static_cast<double>(last - first + 1)));
+}
 
 class LatentsFiles {
  public:
   explicit LatentsFiles(const LatentsJob& job)
-      : job_(job), on_disk_(job.config.cache_latents_to_disk), writer_(indexes_), kept_(image_count()) {}
+      : job_(job),
+        on_disk_(job.config.cache_latents_to_disk),
+        extras_{job.config.cache_latents_posterior, job.config.latents_variants},
+        writer_(indexes_),
+        kept_(image_count()) {}
 
   LatentsSource run() {
     find_todo();
@@ -43,17 +54,32 @@ class LatentsFiles {
     // What other processes were making: by now most of it is there.
     encode_all(std::exchange(postponed_, {}), true);
     writer_.finish();
+    const auto request_of = [&dataset = job_.dataset, extras = extras_](int64_t image) {
+      return data::latents_request(dataset, dataset.images()[static_cast<size_t>(image)], extras);
+    };
     if (on_disk_) {
-      return [&dataset = job_.dataset](int64_t image) {
-        const auto& entry = dataset.images()[static_cast<size_t>(image)];
-        return data::read_latents_cache(path_of(entry), data::latents_request(dataset, entry));
+      return [&dataset = job_.dataset, request_of](int64_t image, double choice) {
+        const auto request = request_of(image);
+        return data::read_latents_cache(path_of(dataset.images()[static_cast<size_t>(image)]), request,
+                                        chosen(request, choice));
       };
     }
-    auto kept = std::make_shared<std::vector<data::StoredLatents>>(std::move(kept_));
-    return [kept](int64_t image) { return (*kept)[static_cast<size_t>(image)]; };
+    auto kept = std::make_shared<std::vector<Variants>>(std::move(kept_));
+    return [kept, request_of](int64_t image, double choice) {
+      const auto request = request_of(image);
+      return (*kept)[static_cast<size_t>(image)].at(
+          static_cast<size_t>(chosen(request, choice) - request.numbers().first));
+    };
   }
 
  private:
+  using Variants = std::vector<data::StoredLatents>;  // one, unless the image has drawn variants
+  /// One variant of an image.
+  struct Picture {
+    int64_t image;
+    int64_t number;
+  };
+
   /// The mirrored image has a posterior sample of its own.
   static constexpr uint64_t kFlippedDraw = uint64_t{1} << 63;
 
@@ -71,7 +97,7 @@ class LatentsFiles {
     if (job_.config.skip_cache_check && fs::exists(path_of(entry))) {
       return {.state = data::CacheState::usable, .is_recorded = true};
     }
-    return data::find_latents_cache(job_.dataset, entry, indexes_, facts_of(entry));
+    return data::find_latents_cache(job_.dataset, entry, indexes_, facts_of(entry), extras_);
   }
 
   void find_todo();
@@ -79,14 +105,16 @@ class LatentsFiles {
   Group next_group(const std::vector<int64_t>& numbers, size_t& at, bool wait);
   bool take(int64_t number, bool wait, Group& group);
   void encode(Group group);
-  at::Tensor latents_of(const at::Tensor& pixels, const std::vector<int64_t>& numbers, uint64_t draw) const;
-  void keep(int64_t number, data::StoredLatents latents, std::shared_ptr<FileLock> claim);
+  at::Tensor posterior_noise(const std::vector<Picture>& pictures, uint64_t draw, at::IntArrayRef shape) const;
+  std::vector<Picture> pictures_of(const std::vector<int64_t>& images) const;
+  void keep(int64_t number, Variants variants, std::shared_ptr<FileLock> claim);
 
   const LatentsJob& job_;
   bool on_disk_;
+  data::LatentsExtras extras_;
   data::CacheIndexes indexes_;
   CacheWriter writer_;
-  std::vector<data::StoredLatents> kept_;
+  std::vector<Variants> kept_;
   std::vector<int64_t> todo_, postponed_;
   int64_t done_ = 0, total_ = 0;
 };
@@ -168,67 +196,96 @@ Group LatentsFiles::next_group(const std::vector<int64_t>& numbers, size_t& at, 
     ++at;
   }
   if (group.images.empty()) return group;
-  group.inputs = std::async(std::launch::async, [this, images = group.images] {
+  group.inputs = std::async(std::launch::async, [this, pictures = pictures_of(group.images)] {
     std::vector<data::CacheInput> inputs;
-    for (const int64_t number : images) inputs.push_back(data::load_cache_input(job_.dataset, image(number)));
+    for (const Picture& picture : pictures) {
+      inputs.push_back(data::load_cache_input(job_.dataset, image(picture.image), picture.number));
+    }
     return inputs;
   });
   return group;
 }
 
-at::Tensor LatentsFiles::latents_of(const at::Tensor& pixels, const std::vector<int64_t>& numbers,
-                                    uint64_t draw) const {
-  const auto noise = [&](at::IntArrayRef shape) {
-    std::vector<at::Tensor> rows;
-    for (const int64_t number : numbers) {
-      // A file on disk serves many runs, so its noise depends on the image alone.
-      const std::string stem = image(number).stem();
-      const uint64_t item = on_disk_ ? xxh3(stem) >> 1 : static_cast<uint64_t>(number);
-      rows.push_back(job_.draws.cached_latent_noise(stem, item | draw, shape.slice(1)));
-    }
-    return at::stack(rows);
-  };
-  return encode_images(job_.vae(), pixels, pixels.size(0), noise).to(at::kCPU);
+std::vector<LatentsFiles::Picture> LatentsFiles::pictures_of(const std::vector<int64_t>& images) const {
+  std::vector<Picture> pictures;
+  for (const int64_t number : images) {
+    const auto [first, last] = data::latents_request(job_.dataset, image(number), extras_).numbers();
+    for (int64_t variant = first; variant <= last; ++variant) pictures.push_back({number, variant});
+  }
+  return pictures;
+}
+
+/// Noise of each picture's own: [B,16,h,w].
+at::Tensor LatentsFiles::posterior_noise(const std::vector<Picture>& pictures, uint64_t draw,
+                                         at::IntArrayRef shape) const {
+  std::vector<at::Tensor> rows;
+  for (const auto& [number, variant] : pictures) {
+    const std::string stem = image(number).stem();
+    const std::string name = variant == 0 ? stem : fmt::format("{}/{}", variant, stem);
+    // A file on disk serves many runs, so its noise depends on the image alone.
+    const uint64_t item = on_disk_ || variant != 0 ? xxh3(name) >> 1 : static_cast<uint64_t>(number);
+    rows.push_back(job_.draws.cached_latent_noise(stem, item | draw, shape.slice(1)));
+  }
+  return at::stack(rows);
 }
 
 void LatentsFiles::encode(Group group) {
   const std::vector<data::CacheInput> inputs = group.inputs.get();
+  const std::vector<Picture> pictures = pictures_of(group.images);
   std::vector<at::Tensor> pixels;
   bool any_flipped = false;
   for (size_t i = 0; i < inputs.size(); ++i) {
     pixels.push_back(inputs[i].pixels);
-    any_flipped |= job_.dataset.subset_of(image(group.images[i])).flip_aug;
+    any_flipped |= job_.dataset.subset_of(image(pictures[i].image)).flip_aug;
   }
   const auto batch = at::stack(pixels);  // B times [3,H,W] -> [B,3,H,W]
-  const auto latents = latents_of(batch, group.images, 0);
-  const auto flipped = any_flipped ? latents_of(batch.flip({3}), group.images, kFlippedDraw) : at::Tensor();
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const auto& entry = image(group.images[i]);
-    const auto row = static_cast<int64_t>(i);
-    data::StoredLatents stored;
-    stored.latents = latents[row].clone();
-    if (job_.dataset.subset_of(entry).flip_aug) stored.flipped = flipped[row].clone();
-    stored.mask = inputs[i].mask;
-    stored.original = inputs[i].original;
-    stored.crop_ltrb = data::stored_crop_box(entry.geometry.bucket, inputs[i].original);
-    keep(entry.index, std::move(stored), on_disk_ ? group.claims[i] : nullptr);
+  const auto moments_of = [&](const at::Tensor& images) {
+    return encode_moments(job_.vae(), images, job_.config.vae_batch_size);
+  };
+  const auto sampled = [&](const at::Tensor& moments, uint64_t draw) {
+    return sample_moments(moments, [&](at::IntArrayRef shape) { return posterior_noise(pictures, draw, shape); })
+        .to(at::kCPU);
+  };
+  const auto moments = moments_of(batch);
+  const auto flipped_moments = any_flipped ? moments_of(batch.flip({3})) : at::Tensor();
+  const auto latents = sampled(moments, 0);
+  const auto flipped = any_flipped ? sampled(flipped_moments, kFlippedDraw) : at::Tensor();
+  for (size_t i = 0; i < inputs.size();) {
+    const auto& entry = image(pictures[i].image);
+    const bool is_flipped = job_.dataset.subset_of(entry).flip_aug;
+    Variants variants;
+    for (; i < inputs.size() && pictures[i].image == entry.index; ++i) {
+      const auto row = [&](const at::Tensor& all) { return all[static_cast<int64_t>(i)].to(at::kCPU).clone(); };
+      data::StoredLatents& stored = variants.emplace_back();
+      stored.latents = row(latents);
+      if (is_flipped) stored.flipped = row(flipped);
+      if (extras_.moments) stored.moments = row(moments).to(at::kFloat);
+      if (extras_.moments && is_flipped) stored.flipped_moments = row(flipped_moments).to(at::kFloat);
+      stored.mask = inputs[i].mask;
+      stored.original = inputs[i].original;
+      stored.crop_ltrb = data::stored_crop_box(entry.geometry.bucket, inputs[i].original);
+    }
+    const auto place = std::find(group.images.begin(), group.images.end(), entry.index) - group.images.begin();
+    keep(entry.index, std::move(variants), on_disk_ ? group.claims[static_cast<size_t>(place)] : nullptr);
   }
-  done_ += static_cast<int64_t>(inputs.size());
+  done_ += static_cast<int64_t>(group.images.size());
   job_.progress(done_, total_);
 }
 
-void LatentsFiles::keep(int64_t number, data::StoredLatents latents, std::shared_ptr<FileLock> claim) {
+void LatentsFiles::keep(int64_t number, Variants variants, std::shared_ptr<FileLock> claim) {
   if (!on_disk_) {
-    kept_[static_cast<size_t>(number)] = std::move(latents);
+    kept_[static_cast<size_t>(number)] = std::move(variants);
     return;
   }
   const auto& entry = image(number);
+  const bool drawn = data::latents_request(job_.dataset, entry, extras_).variants > 0;
   writer_.add([path = path_of(entry), bucket = entry.geometry.bucket, source = entry.path, facts = facts_of(entry),
-               latents = std::move(latents), claim = std::move(claim)]() -> WrittenCache {
+               drawn, variants = std::move(variants), claim = std::move(claim)]() -> WrittenCache {
     data::CacheFacts all = data::image_facts(source);
     all.insert(facts.begin(), facts.end());
-    const std::string contents = data::write_latents_cache(path, bucket, latents);
-    return {path, data::latents_part(bucket), contents, std::move(all)};
+    const std::string contents = drawn ? data::write_latents_variants(path, bucket, variants)
+                                       : data::write_latents_cache(path, bucket, variants.front());
+    return {path, data::latents_part(bucket, drawn), contents, std::move(all)};
   });
 }
 

@@ -18,7 +18,8 @@ namespace loraptor::pipeline {
 using Progress = std::function<void(int64_t done, int64_t total)>;
 
 /// Cached latents by image number; read from the file each time where they lie on disk (throws FileError).
-using LatentsSource = std::function<data::StoredLatents(int64_t image)>;
+///   choice   in [0,1): which of several variants
+using LatentsSource = std::function<data::StoredLatents(int64_t image, double choice)>;
 
 struct LatentsJob {
   const data::Dataset& dataset;
@@ -30,7 +31,8 @@ struct LatentsJob {
 };
 
 /// Encodes what is not cached yet, images of one bucket together in batches of at most `config.vae_batch_size`, while
-/// the next images are decoded. `job.dataset` must outlive the result.
+/// the next images are decoded. Of images that are cut or coloured at random `config.latents_variants` drawn ones are
+/// kept. With `config.cache_latents_posterior` the result has moments. `job.dataset` must outlive the result.
 /// On disk: usable files are left alone, stale and damaged ones are named and made again; other processes may fill the
 /// same folders; what was finished when the process is killed stays.
 /// Throws FileError for an unreadable image or a file that cannot be written.

@@ -1,10 +1,27 @@
 #include "pipeline/cache_text.h"
 
+#include <set>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "data/batch.h"
 
 namespace loraptor::pipeline {
+
+std::vector<CachedCaption> cached_captions(const data::Dataset& dataset) {
+  std::vector<CachedCaption> captions;
+  std::set<std::filesystem::path> with_empty;  // folders that have the empty caption
+  for (const auto& image : dataset.images()) {
+    captions.push_back({image.caption, data::text_cache_path(image.path)});
+    for (int64_t number = 1; number <= dataset.caption_variants(); ++number) {
+      captions.push_back({data::caption_variant(dataset, image, number), data::text_cache_path(image.path, number)});
+    }
+    if (dataset.caption_variants() == 0 || !dataset.subset_of(image).caption.may_drop()) continue;
+    const std::filesystem::path folder = std::filesystem::path(image.path).parent_path();
+    if (with_empty.insert(folder).second) captions.push_back({"", data::empty_text_cache_path(folder)});
+  }
+  return captions;
+}
 
 void TextCache::fill(const std::vector<std::string>& captions, int64_t batch_size, const Encode& encode,
                      const Progress& progress) {

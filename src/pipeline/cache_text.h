@@ -17,6 +17,16 @@
 
 namespace loraptor::pipeline {
 
+/// A caption whose outputs are cached, and its file.
+struct CachedCaption {
+  std::string text;
+  std::filesystem::path path;
+};
+
+/// The captions that a run with a text cache meets: each as it is stored, with caption variants also the drawn ones,
+/// and the empty one where captions are dropped.
+std::vector<CachedCaption> cached_captions(const data::Dataset& dataset);
+
 class TextCache {
  public:
   using Encode = std::function<models::TextOutputs(const std::vector<std::string>& captions)>;
@@ -53,7 +63,7 @@ class TextCache {
   std::unordered_map<std::string, File> files_;
 };
 
-/// Text-encoder outputs of a data set's captions, as stored, in files beside the images.
+/// Text-encoder outputs of a data set's captions (cached_captions) in files beside the images.
 struct TextFilesJob {
   const data::Dataset& dataset;
   data::TextRequest request;

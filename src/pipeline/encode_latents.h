@@ -23,6 +23,10 @@ using NoiseSource = std::function<at::Tensor(at::IntArrayRef shape)>;
 /// library/sd3_models.py:SDVAE.encode.
 at::Tensor encode_images(const models::Vae& vae, const at::Tensor& pixels, int64_t chunk, const NoiseSource& noise);
 
+/// The two steps of it: the posteriors [B,32,H/8,W/8] of a batch, means before log-variances, and a sample of each.
+at::Tensor encode_moments(const models::Vae& vae, const at::Tensor& pixels, int64_t chunk);
+at::Tensor sample_moments(const at::Tensor& moments, const NoiseSource& noise);
+
 /// Moments [1,32,H/8,W/8] of images seen before, by the hash of their pixels, on the CPU.
 using RecentMoments = Recent<at::Tensor>;
 

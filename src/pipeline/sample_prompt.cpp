@@ -3,15 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <regex>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/nesting.h"
 #include "data/config_document.h"
 
 namespace loraptor::pipeline {
@@ -50,60 +51,80 @@ bool parse_number(const std::string& text, Number& out) {
   return result.ec == std::errc() && result.ptr == text.data() + text.size();
 }
 
-/// What an option's value looks like. Text after the value is allowed and ignored, as in the reference.
+/// The value is as much as consists of these characters (none given: of any but line ends). Text after it is allowed
+/// and ignored, as in the reference.
 struct OptionRow {
-  const char* pattern;
+  std::string_view name;
+  std::string_view characters;
   bool (*set)(SamplePrompt& prompt, const std::string& value);
 };
+
+constexpr std::string_view kDigits = "0123456789", kDecimal = "0123456789.", kList = "0123456789,", kText = "";
 
 bool unused(SamplePrompt&, const std::string&) { return true; }
 
 const OptionRow kOptions[] = {
-    {"w (\\d+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.width); }},
-    {"h (\\d+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.height); }},
-    {"d (\\d+)",
+    {"w", kDigits, [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.width); }},
+    {"h", kDigits, [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.height); }},
+    {"d", kDigits,
      [](SamplePrompt& p, const std::string& v) {
        int64_t seed = 0;
        if (!parse_number(v, seed)) return false;
        p.seed = seed;
        return true;
      }},
-    {"s (\\d+)",
+    {"s", kDigits,
      [](SamplePrompt& p, const std::string& v) {
        int64_t steps = 0;
        if (!parse_number(v, steps)) return false;
        p.steps = std::clamp<int64_t>(steps, 1, kMaxSteps);
        return true;
      }},
-    {"l ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.scale); }},
-    {"n ([^\\n]+)",
+    {"l", kDecimal, [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.scale); }},
+    {"n", kText,
      [](SamplePrompt& p, const std::string& v) {
        p.negative_prompt = v;
        return true;
      }},
-    {"slg_scale ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.scale); }},
-    {"slg_start ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.start); }},
-    {"slg_end ([\\d.]+)", [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.end); }},
-    {"slg_layers ([\\d,]+)",
+    {"slg_scale", kDecimal, [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.scale); }},
+    {"slg_start", kDecimal, [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.start); }},
+    {"slg_end", kDecimal, [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.slg.end); }},
+    {"slg_layers", kList,
      [](SamplePrompt& p, const std::string& v) {
        const auto layers = parse_layers(v);
        if (layers) p.slg.layers = *layers;
        return layers.has_value();
      }},
-    {"(?:g|ctr|rcfg|fs) (.+)", unused},
-    {"(?:ss|cn) (.+)", unused},
+    {"g", kText, unused},
+    {"ctr", kText, unused},
+    {"rcfg", kText, unused},
+    {"fs", kText, unused},
+    {"ss", kText, unused},
+    {"cn", kText, unused},
 };
+
+/// Name, a blank and a value; the name in any case of letters.
+std::optional<std::string> value_of(const OptionRow& row, std::string_view piece) {
+  const auto is_same = [](unsigned char a, unsigned char b) { return std::tolower(a) == b; };
+  const std::string_view name = piece.substr(0, row.name.size());
+  if (!std::equal(name.begin(), name.end(), row.name.begin(), row.name.end(), is_same)) return std::nullopt;
+  std::string_view rest = piece.substr(name.size());
+  if (!rest.starts_with(' ')) return std::nullopt;
+  rest.remove_prefix(1);
+  const size_t end = row.characters.empty() ? rest.find_first_of("\r\n") : rest.find_first_not_of(row.characters);
+  rest = rest.substr(0, end);
+  return rest.empty() ? std::nullopt : std::optional(std::string(rest));
+}
 
 void apply_option(SamplePrompt& prompt, const std::string& piece) {
   for (const auto& row : kOptions) {
-    const std::regex pattern(row.pattern, std::regex::icase);
-    std::smatch match;
-    if (!std::regex_search(piece, match, pattern, std::regex_constants::match_continuous)) continue;
+    const auto value = value_of(row, piece);
+    if (!value) continue;
     SamplePrompt changed = prompt;
-    if (row.set(changed, match[1])) {
+    if (row.set(changed, *value)) {
       prompt = changed;
     } else {
-      log::warn("[sample prompt] option '--{}' is skipped: got '{}', expected a number.", piece, match[1].str());
+      log::warn("[sample prompt] option '--{}' is skipped: got '{}', expected a number.", piece, *value);
     }
     return;
   }
@@ -225,9 +246,11 @@ std::vector<SamplePrompt> read_toml(const std::filesystem::path& path) {
 std::vector<SamplePrompt> read_json(const std::filesystem::path& path) {
   json root;
   try {
-    root = json::parse(read_file(path));
-  } catch (const json::parse_error& error) {
-    throw FileError(path, error.byte, fmt::format("not JSON: {}.", error.what()));
+    const std::string text = read_file(path);
+    if (nests_deeper(text)) throw FileError(path, fmt::format("not JSON of at most {} levels.", kMaxJsonLevels));
+    root = json::parse(text);
+  } catch (const json::exception& error) {  // also for numbers that are too large
+    throw FileError(path, fmt::format("not JSON: {}.", error.what()));
   }
   if (!root.is_array()) throw FileError(path, "got no array, expected an array of texts or objects.");
   std::vector<SamplePrompt> prompts;

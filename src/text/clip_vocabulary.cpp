@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <queue>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -123,25 +124,35 @@ void ClipVocabulary::encode_word(std::string_view word, std::vector<int64_t>& ou
   std::vector<int32_t> parts;
   for (const char byte : word) parts.push_back(inner_bytes_[static_cast<unsigned char>(byte)]);
   parts.back() = last_bytes_[static_cast<unsigned char>(word.back())];
-  // merges[i] joins parts i and i+1. Looked up once a pair, so that long words cost a scan of integers per step.
-  std::vector<Merge> merges;
-  const auto merge_at = [&](size_t i) {
-    const Merge* merge = i + 1 < parts.size() ? find_merge(parts[i], parts[i + 1]) : nullptr;
-    return merge ? *merge : kNone;
+  // Parts keep their places, and a part that was joined to the one before leaves a gap: long words cost n log n.
+  const size_t count = parts.size();
+  std::vector<size_t> next(count), previous(count);
+  std::vector<Merge> merges(count, kNone);       // merges[i] joins part i and the one after it
+  using Candidate = std::pair<int32_t, size_t>;  // rank and place, the leftmost of the lowest rank first
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
+  const auto look_up = [&](size_t i) {
+    const Merge* merge = next[i] < count ? find_merge(parts[i], parts[next[i]]) : nullptr;
+    merges[i] = merge ? *merge : kNone;
+    if (merge) candidates.emplace(merge->rank, i);
   };
-  for (size_t i = 0; i < parts.size(); ++i) merges.push_back(merge_at(i));
-  while (true) {
-    const auto best =
-        std::min_element(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
-    if (best->id < 0) break;
-    const size_t i = static_cast<size_t>(best - merges.begin());
-    parts[i] = best->id;
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-    merges.erase(merges.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-    merges[i] = merge_at(i);
-    if (i > 0) merges[i - 1] = merge_at(i - 1);
+  for (size_t i = 0; i < count; ++i) {
+    next[i] = i + 1;
+    previous[i] = i == 0 ? 0 : i - 1;
+    look_up(i);
   }
-  out.insert(out.end(), parts.begin(), parts.end());
+  while (!candidates.empty()) {
+    const auto [rank, i] = candidates.top();
+    candidates.pop();
+    if (merges[i].rank != rank) continue;  // one of the two parts is another by now
+    const size_t gone = next[i];
+    parts[i] = merges[i].id;
+    merges[gone] = kNone;
+    next[i] = next[gone];
+    if (next[i] < count) previous[next[i]] = i;
+    look_up(i);
+    if (i > 0) look_up(previous[i]);
+  }
+  for (size_t i = 0; i < count; i = next[i]) out.push_back(parts[i]);
 }
 
 std::shared_ptr<const ClipVocabulary> read_clip_vocabulary(const std::filesystem::path& vocab_json,

@@ -38,10 +38,17 @@ void check_dataset(const TrainConfig& config, const data::Dataset& dataset) {
   const auto add = [&](const std::vector<std::string>& more, const char* flag) {
     for (const auto& text : more) problems.push_back(fmt::format("{}\nHint: leave them out, or {}.", text, flag));
   };
-  if (config.cache.cache_latents) add(data::latents_not_cacheable(used), "--cache_latents");
-  if (config.cache.cache_text_encoder_outputs) add(data::text_not_cacheable(used), "--cache_text_encoder_outputs");
+  if (config.cache.cache_latents && config.cache.latents_variants == 0) {
+    add(data::latents_not_cacheable(used), "--cache_latents, or keep drawn images with --latents_variants");
+  }
+  if (config.cache.cache_text_encoder_outputs) {
+    const bool drawn = config.cache.cache_text_encoder_variants > 0;
+    add(drawn ? data::text_not_drawable(used) : data::text_not_cacheable(used),
+        drawn ? "--cache_text_encoder_variants"
+              : "--cache_text_encoder_outputs, or keep drawn captions with --cache_text_encoder_variants");
+  }
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
-  if (!config.cache.cache_text_encoder_outputs) return;
+  if (!config.cache.cache_text_encoder_outputs || config.cache.cache_text_encoder_variants > 0) return;
   for (const auto& part : used.datasets) {
     for (const auto& subset : part.subsets) {
       warn_of_stored_captions(subset, subset.image_dir.empty() ? subset.metadata_file : subset.image_dir);

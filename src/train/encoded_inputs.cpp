@@ -13,7 +13,7 @@ EncodedInputs::EncodedInputs(const models::ModelConfig& config, const data::Data
 StepInputs EncodedInputs::encode(const data::Batch& batch, int64_t epoch, int64_t micro_step) {
   StepInputs inputs;
   inputs.images = {.micro_step = micro_step, .epoch = epoch, .occurrences = batch.plan.occurrences};
-  const Stored cached = cached_latents(batch);
+  const Stored cached = cached_latents(batch, inputs.images);
   inputs.latents = models::process_in(latents(batch, cached, inputs.images).to(sources_.device, at::kFloat));
   auto text_outputs = text(batch, inputs.images);
   drop_encoders(text_outputs, inputs.images);
@@ -27,20 +27,31 @@ StepInputs EncodedInputs::encode(const data::Batch& batch, int64_t epoch, int64_
   return inputs;
 }
 
-EncodedInputs::Stored EncodedInputs::cached_latents(const data::Batch& batch) const {
+EncodedInputs::Stored EncodedInputs::cached_latents(const data::Batch& batch, const tensor::BatchDraws& images) const {
   Stored stored;
   if (!sources_.latents) return stored;
-  for (const int64_t image : batch.plan.images) stored.push_back(sources_.latents(image));
+  for (size_t i = 0; i < batch.plan.images.size(); ++i) {
+    // The first two elements seed the augmentation of live images.
+    constexpr uint64_t kElement = 2;
+    const uint64_t epoch = dataset_.is_validation() ? 0 : static_cast<uint64_t>(images.epoch);
+    const tensor::DrawKey key{tensor::Purpose::augmentation, epoch, images.occurrences[i]};
+    stored.push_back(sources_.latents(batch.plan.images[i], sources_.rng.uniform_scalar(key, kElement)));
+  }
   return stored;
 }
 
 at::Tensor EncodedInputs::latents(const data::Batch& batch, const Stored& cached, const tensor::BatchDraws& images) {
   if (sources_.vae != nullptr) return live_latents(batch, images);
+  const bool has_moments = cached.front().moments.defined();
   std::vector<at::Tensor> rows;
   for (size_t i = 0; i < cached.size(); ++i) {
-    rows.push_back(batch.flipped[i] != 0 ? cached[i].flipped : cached[i].latents);
+    const auto& [plain, flipped] = has_moments ? std::tie(cached[i].moments, cached[i].flipped_moments)
+                                               : std::tie(cached[i].latents, cached[i].flipped);
+    rows.push_back(batch.flipped[i] != 0 ? flipped : plain);
   }
-  return at::stack(rows);
+  if (!has_moments) return at::stack(rows);
+  return pipeline::sample_moments(at::stack(rows),
+                                  [&](at::IntArrayRef shape) { return sources_.draws->latent_noise(images, shape); });
 }
 
 at::Tensor EncodedInputs::live_latents(const data::Batch& batch, const tensor::BatchDraws& images) {

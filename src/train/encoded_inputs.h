@@ -41,7 +41,7 @@ class EncodedInputs {
 
  private:
   using Stored = std::vector<data::StoredLatents>;
-  Stored cached_latents(const data::Batch& batch) const;
+  Stored cached_latents(const data::Batch& batch, const tensor::BatchDraws& images) const;
   at::Tensor latents(const data::Batch& batch, const Stored& cached, const tensor::BatchDraws& images);
   at::Tensor live_latents(const data::Batch& batch, const tensor::BatchDraws& images);
   at::Tensor mask(const data::Batch& batch, const Stored& cached, int64_t micro_step) const;

@@ -111,7 +111,7 @@ void TextSource::cache(const data::DatasetGroups& data, const std::vector<std::s
     if (config_.cache.cache_text_encoder_outputs_to_disk) {
       cache_files(*dataset);
     } else {
-      for (const auto& image : dataset->images()) captions.push_back(image.caption);
+      for (auto& caption : pipeline::cached_captions(*dataset)) captions.push_back(std::move(caption.text));
     }
   }
   StageProgress progress("captions encoded");

@@ -122,6 +122,49 @@ TEST(Batch, cache_input_is_the_centre_without_draws) {
   EXPECT_EQ(input.mask->sizes(), (at::IntArrayRef{64, 64}));
 }
 
+TEST(Batch, drawn_cache_inputs_differ_by_their_number_only) {
+  test::WorkingFolder folder;
+  write_gradient("a/x.png", 256, 64);
+  const std::string keys = "image_dir = 'a'\nrandom_crop = true\ncolor_aug = true";
+  const Dataset dataset = Dataset::build(describe_one("resolution = 64", keys), 0);
+  const Dataset other_seed = Dataset::build(describe_one("resolution = 64", keys), 1);
+  std::set<float> corners;
+  for (int64_t number = 1; number <= 8; ++number) {
+    const at::Tensor pixels = load_cache_input(dataset, dataset.images()[0], number).pixels;
+    EXPECT_EQ(pixels.sizes(), (at::IntArrayRef{3, 64, 64}));
+    EXPECT_TRUE(pixels.equal(load_cache_input(other_seed, other_seed.images()[0], number).pixels));
+    corners.insert(pixels[0][0][0].item<float>());
+  }
+  EXPECT_GT(corners.size(), 3u);
+}
+
+TEST(Batch, captions_come_from_the_drawn_ones_when_they_are_cached) {
+  test::WorkingFolder folder;
+  write_gradient("a/x.png", 64, 64);
+  test::write_text("a/x.caption", "one, two, three, four, five, six\n");
+  Dataset dataset = Dataset::build(describe_one("resolution = 64",
+                                                "image_dir = 'a'\nnum_repeats = 40\nshuffle_caption = true\n"
+                                                "caption_dropout_rate = 0.3\ncaption_prefix = 'photo of'"),
+                                   3);
+  dataset.set_caption_variants(3);
+  std::set<std::string> drawn{""};
+  for (int64_t number = 1; number <= 3; ++number) drawn.insert(caption_variant(dataset, dataset.images()[0], number));
+  EXPECT_EQ(drawn.size(), 4u);
+  for (const std::string& caption : drawn)
+    EXPECT_TRUE(caption.empty() || caption.find("photo of") != std::string::npos);
+  std::set<std::string> used;
+  int64_t dropped = 0;
+  for (const BatchPlan& plan : dataset.epoch(1)) {
+    for (const std::string& caption : load_batch(dataset, plan, 1, 0, false).captions) {
+      used.insert(caption);
+      dropped += caption.empty();
+    }
+  }
+  EXPECT_EQ(used, drawn);
+  EXPECT_GT(dropped, 4);
+  EXPECT_LT(dropped, 24);
+}
+
 std::vector<Batch> load_all(const Dataset& dataset, int64_t workers) {
   LoaderOptions options;
   options.workers = workers;

@@ -170,6 +170,55 @@ TEST(LatentsCache, AnotherResolutionAndForeignArraysAreKeptAndDamageIsReplaced) 
   EXPECT_EQ(read_latents_cache(path, {{64, 64}}).latents[0][0][0].item<float>(), 3);
 }
 
+/// Three drawn variants whose first numbers are 1, 2 and 3.
+std::vector<StoredLatents> made_variants(const Size& bucket) {
+  std::vector<StoredLatents> variants;
+  for (int number = 1; number <= 3; ++number) variants.push_back(made_latents(bucket, number));
+  return variants;
+}
+
+TEST(LatentsCache, DrawnVariantsComeBackByNumberBesideThePlainImage) {
+  const test::TempFolder folder;
+  const fs::path path = folder / "a_0100x0075_sd3.npz";
+  const Size bucket{64, 64};
+  const std::string contents = write_latents_variants(path, bucket, made_variants(bucket));
+  EXPECT_EQ(check_latents_cache(path, {bucket}).state, CacheState::absent);
+  write_latents_cache(path, bucket, made_latents(bucket, 9));
+  EXPECT_EQ(read_latents_cache(path, {bucket}).latents[0][0][0].item<float>(), 9);
+  for (const int64_t wanted : {2, 3}) {
+    const auto finding = check_latents_cache(path, {.bucket = bucket, .variants = wanted});
+    EXPECT_EQ(finding.state, CacheState::usable) << finding.why;
+    EXPECT_EQ(finding.contents, contents) << "what was recorded is found by a run that wants fewer";
+    EXPECT_EQ(read_latents_cache(path, {.bucket = bucket, .variants = 3}, wanted).latents[0][0][0].item<float>(),
+              wanted);
+  }
+  EXPECT_EQ(check_latents_cache(path, {.bucket = bucket, .variants = 4}).state, CacheState::absent);
+}
+
+TEST(LatentsCache, PosteriorsComeBackAndAreAskedFor) {
+  const test::TempFolder folder;
+  const fs::path path = folder / "a_0100x0075_sd3.npz";
+  const Size bucket{64, 64};
+  StoredLatents stored = made_latents(bucket, 1);
+  stored.flipped = stored.latents + 1;
+  write_latents_cache(path, bucket, stored);
+  const LatentsRequest request{.bucket = bucket, .flipped = true, .moments = true};
+  EXPECT_EQ(check_latents_cache(path, request).state, CacheState::absent);
+  stored.moments = at::full({32, 8, 8}, 5.0);
+  write_latents_cache(path, bucket, stored);
+  EXPECT_EQ(check_latents_cache(path, request).state, CacheState::absent) << "the mirrored image's are missing";
+  stored.flipped_moments = at::full({32, 8, 8}, 6.0);
+  write_latents_cache(path, bucket, stored);
+  ASSERT_EQ(check_latents_cache(path, request).state, CacheState::usable);
+  const StoredLatents got = read_latents_cache(path, request);
+  EXPECT_TRUE(got.moments.equal(stored.moments.to(at::kFloat)));
+  EXPECT_TRUE(got.flipped_moments.equal(stored.flipped_moments.to(at::kFloat)));
+  EXPECT_FALSE(read_latents_cache(path, {bucket}).moments.defined());
+  stored.moments = at::full({16, 8, 8}, 5.0);
+  write_latents_cache(path, bucket, stored);
+  EXPECT_EQ(check_latents_cache(path, request).state, CacheState::unusable);
+}
+
 TEST(LatentsCache, AMisreadWebpIsFound) {
   const test::TempFolder folder;
   EXPECT_EQ(latents_cache_path(folder / "a.webp", {640, 480}).filename(), "a_0640x0480_sd3.npz");
@@ -263,7 +312,7 @@ class StaleCaches : public testing::Test {
     const TextRequest request{};
     indexes.of(text).add(text.filename(), kTextPart,
                          write_text_cache(text, request, read_text_cache(golden("rgb_sd3_te.npz"), request)),
-                         text_facts(image));
+                         text_facts(image.caption));
     indexes.flush();
   }
   Dataset scan() const {

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <set>
 
 #include "base/error.h"
+#include "data/dataset_build.h"
 #include "data/working_folder.h"
 
 namespace loraptor::data {
@@ -53,7 +55,7 @@ TEST(Dataset, every_image_occurs_exactly_as_often_as_it_repeats) {
         ++counts[image.index];
       }
     }
-    for (const ImageEntry& image : dataset.images()) EXPECT_EQ(counts[image.index], image.repeats) << image.stem;
+    for (const ImageEntry& image : dataset.images()) EXPECT_EQ(counts[image.index], image.repeats) << image.path;
   }
 }
 
@@ -108,7 +110,7 @@ TEST(Dataset, regularisation_matches_training_and_has_its_weight) {
   int64_t training = 0, regularisation = 0;
   for (const ImageEntry& image : dataset.images()) {
     (image.is_regularisation ? regularisation : training) += image.repeats;
-    EXPECT_EQ(image.loss_weight, image.is_regularisation ? 0.25 : 1.0);
+    EXPECT_EQ(image.loss_weight, image.is_regularisation ? 0.25f : 1.0f);
   }
   EXPECT_EQ(training, 10);
   EXPECT_EQ(regularisation, 10);
@@ -121,9 +123,9 @@ TEST(Dataset, validation_is_what_training_leaves_and_always_the_same) {
   const DatasetGroups groups = Dataset::build_groups(
       describe("resolution = 64\nvalidation_split = 0.3", {"image_dir = 'a'\nnum_repeats = 5"}), 9);
   std::set<std::string> stems;
-  for (const ImageEntry& image : groups.training.images()) EXPECT_TRUE(stems.insert(image.stem).second);
+  for (const ImageEntry& image : groups.training.images()) EXPECT_TRUE(stems.insert(image.stem()).second);
   for (const ImageEntry& image : groups.validation.images()) {
-    EXPECT_TRUE(stems.insert(image.stem).second);
+    EXPECT_TRUE(stems.insert(image.stem()).second);
     EXPECT_EQ(image.repeats, 1);
   }
   EXPECT_EQ(stems.size(), 13u);
@@ -200,6 +202,36 @@ TEST(Dataset, metadata_of_a_description_file_lists_each_data_set) {
   EXPECT_EQ(facts["ss_datasets"][0]["subsets"][0]["img_count"], 3);
   EXPECT_EQ(facts["ss_datasets"][0]["bucket_info"]["buckets"].size(), 3u);
   EXPECT_EQ(facts["ss_dataset_dirs"]["a"]["img_count"], 3);
+}
+
+size_t used_bytes() {
+  const auto info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+TEST(Dataset, an_image_takes_less_than_200_bytes_beside_its_path_and_caption) {
+  constexpr int64_t kImages = 200'000;
+  ScannedDatasets scanned;
+  scanned.config.datasets.emplace_back().resolution = Size{64, 64};
+  scanned.config.datasets[0].enable_bucket = true;
+  scanned.config.datasets[0].min_bucket_reso = 32;
+  scanned.config.datasets[0].max_bucket_reso = 128;
+  scanned.config.datasets[0].bucket_reso_steps = 32;
+  ScannedSubset& subset = scanned.subsets.emplace_back().emplace_back();
+  subset.config.image_dir = "/pictures";
+  size_t texts = 0;
+  for (int64_t i = 0; i < kImages; ++i) {
+    const std::string path = fmt::format("/pictures/{:07}.png", i),
+                      caption = fmt::format("a picture, {} trees", i % 50);
+    subset.images.push_back({path, path, caption, caption, {30 + i % 70, 40 + i % 60}, std::nullopt});
+    texts += path.size() + caption.size();
+  }
+  const size_t before = used_bytes();
+  const Dataset dataset(build_content(scanned, {}, 1, false));
+  const size_t bytes = used_bytes() - before;
+  ASSERT_EQ(dataset.images().size(), static_cast<size_t>(kImages));
+  EXPECT_GT(bytes, texts);
+  EXPECT_LT((bytes - texts) / kImages, 200u);
 }
 
 }  // namespace

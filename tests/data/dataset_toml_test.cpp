@@ -45,6 +45,24 @@ TEST(DatasetToml, subset_beats_data_set_beats_general_beats_flag) {
   EXPECT_EQ(plain.datasets[0].subsets[0].caption.keep_tokens, 1);
 }
 
+TEST(FormatDatasetToml, nesting_without_end_is_refused) {
+  std::string key = "a";
+  for (int i = 0; i < 30000; ++i) key += ".a";
+  EXPECT_NE(message_of(key + " = 1\n").find("64 parts"), std::string::npos);
+  EXPECT_NE(message_of("x = " + std::string(30000, '[') + std::string(30000, ']')), "");
+  const std::string dots(200, '.');
+  EXPECT_EQ(message_of("# it's " + dots +
+                       "\n[[datasets]]\nresolution=64\n[[datasets.subsets]]\nimage_dir='c'\n"
+                       "caption_prefix = \"a \\\" " +
+                       dots + "\"\ncaption_suffix = '" + dots + "'\n"),
+            "");
+  test::WorkingFolder folder;
+  test::write_text("config.json", "{\"datasets\": " + std::string(30000, '[') + std::string(30000, ']') + "}");
+  DataConfig flags;
+  flags.dataset_config = "config.json";
+  EXPECT_THROW(load_datasets_config(flags), FileError);
+}
+
 TEST(DatasetToml, an_explicit_false_beats_the_flag) {
   DataConfig flags;
   flags.flip_aug = true;

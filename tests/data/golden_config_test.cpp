@@ -187,7 +187,7 @@ void check_settings(const DatasetsConfig& config, const json& want) {
 
 json image_row(const Dataset& dataset, const ImageEntry& image) {
   const BucketChoice& geometry = image.geometry;
-  return {image.key,
+  return {image.key(),
           image.repeats,
           image.caption,
           image.is_regularisation,
@@ -254,7 +254,7 @@ void check_part(const Dataset& dataset, size_t number, const json& want) {
 void check_validation(const Dataset& training, const Dataset& validation, const json& entry) {
   ASSERT_EQ(validation.parts().size(), entry["validation"].size());
   std::set<std::string> trained;
-  for (const ImageEntry& image : training.images()) trained.insert(image.key);
+  for (const ImageEntry& image : training.images()) trained.insert(image.key());
   for (size_t i = 0; i < validation.parts().size(); ++i) {
     json rows = json::array(), wanted = json::array();
     for (const ImageEntry* image : images_of(validation, i)) rows.push_back(image_row(validation, *image));

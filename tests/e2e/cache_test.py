@@ -89,6 +89,47 @@ class Caches(unittest.TestCase):
         self.assertIn(name, run(["cache", *self.model, *data]))
         numpy.load(damaged)["t5_out"]
 
+    def test_drawn_variants_and_posteriors_train_from_files_as_from_memory(self):
+        folder, _ = folder_of_images(self.work, "a")
+        photo_dataset(self.work / "a.toml", images=folder, extra="random_crop = true\n  color_aug = true\n  flip_aug = true")
+        data = ["--dataset_config", self.work / "a.toml"]
+        refused = run(self.model + data + ["--network_module", "networks.lora_sd3", "--network_train_unet_only",
+                                           "--output_dir", self.work / "out", "--cache_latents"], expect=2)
+        self.assertIn("--latents_variants", refused)
+        extras = ["--latents_variants", "3", "--cache_latents_posterior", "--max_train_epochs", "3"]
+        self.train(data, "memory.jsonl", *extras)
+        self.train(data, "made.jsonl", "--cache_latents_to_disk", *extras)
+        before = caches(folder)
+        text = self.train(data, "found.jsonl", "--cache_latents_to_disk", *extras)
+        self.assertIn("the VAE was not loaded", text)
+        self.assertEqual(before, caches(folder))
+        losses = [[line["loss"] for line in read_log(self.work / name)]
+                  for name in ("memory.jsonl", "made.jsonl", "found.jsonl")]
+        self.assertEqual(losses[0], losses[1])
+        self.assertEqual(losses[1], losses[2])
+        with numpy.load(next(folder.glob("*_sd3.npz"))) as file:
+            drawn = [file[name] for name in file.files if name.startswith("moments_") and "flipped" not in name]
+        self.assertEqual([array.shape[0] for array in drawn], [32] * 3)
+        self.assertFalse((drawn[0] == drawn[1]).all() and (drawn[1] == drawn[2]).all())
+
+    def test_drawn_captions_train_from_files_as_from_memory(self):
+        folder, _ = folder_of_images(self.work, "a")
+        photo_dataset(self.work / "a.toml", images=folder, extra="shuffle_caption = true\n  caption_dropout_rate = 0.3\n"
+                                                                 "  caption_prefix = 'photo,'")
+        data = ["--dataset_config", self.work / "a.toml"]
+        extras = ["--cache_latents", "--cache_text_encoder_variants", "2", "--max_train_epochs", "3"]
+        self.train(data, "memory.jsonl", *extras)
+        self.train(data, "made.jsonl", "--cache_text_encoder_outputs_to_disk", *extras)
+        images = {path.stem for path in folder.iterdir() if path.suffix == ".txt"}
+        self.assertEqual(len(list(folder.glob("*_sd3_te_v?.npz"))), 2 * len(images))
+        self.assertTrue((folder / "loraptor_empty_sd3_te.npz").exists())
+        text = self.train(data, "found.jsonl", "--cache_text_encoder_outputs_to_disk", *extras)
+        self.assertIn("no text encoder was loaded", text)
+        losses = [[line["loss"] for line in read_log(self.work / name)]
+                  for name in ("memory.jsonl", "made.jsonl", "found.jsonl")]
+        self.assertEqual(losses[0], losses[1])
+        self.assertEqual(losses[1], losses[2])
+
     def test_killed_it_leaves_no_half_file_and_the_next_run_finishes(self):
         whole, whole_data = folder_of_images(self.work, "whole", copies=6)
         run(["cache", *self.model, *whole_data])

@@ -78,6 +78,7 @@ TEST(SamplePrompt, unreadable_values_are_skipped) {
 TEST(SamplePrompt, steps_are_limited_and_sides_rounded_down_to_16) {
   EXPECT_EQ(parse_prompt_line("x --s 0").steps, 1);
   EXPECT_EQ(parse_prompt_line("x --s 5000").steps, 1000);
+  EXPECT_EQ(parse_prompt_line("x --n " + std::string(200000, 'y')).negative_prompt.size(), 200000U);
   EXPECT_EQ(parse_prompt_line("x --w 520").width, 512);
   EXPECT_EQ(parse_prompt_line("x --w 527").width, 512);
   EXPECT_EQ(parse_prompt_line("x --h 10").height, 64);
