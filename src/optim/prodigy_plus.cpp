@@ -124,7 +124,8 @@ class ProdigyPlus : public AveragingOptimizer {
     const auto square = g.square();
     row.mul_(keep).add_(square.mean(across_rows, true), 1 - s_.beta2);
     column.mul_(keep).add_(square.mean(across_columns, true), 1 - s_.beta2);
-    return (row / row.mean(across_columns, true)).sqrt_() * column.sqrt();
+    // Nothing but zeros: the gradient of lora_down while lora_up is still zero.
+    return (row / row.mean(across_columns, true).clamp_min_(1e-30)).sqrt_() * column.sqrt();
   }
 
   void gather(const Parameter& parameter, const at::Tensor& p, const at::Tensor& g, double d, Estimate& estimate) {

@@ -2,7 +2,8 @@
 
     lycoris_merge.py BASE MERGED LORA MULTIPLIER     checkpoints before and after `loraptor merge`, and the file merged
 Prints three numbers: modules compared, the largest change of a weight relative to its norm, and the largest difference
-between LyCORIS's merged weight and ours relative to the change.
+between the weight that LyCORIS computes with in training and the merged one, relative to the change. (Its own merging counts
+alpha / rank twice for LoHa and LoKr.)
 """
 import sys
 
@@ -26,7 +27,9 @@ def main():
         linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
         linear.weight.copy_(weight)
         kind, parameters = get_module(lora, name)
-        want = make_module(kind, parameters, name, linear).get_merged_weight(multiplier)[0]
+        module = make_module(kind, parameters, name, linear).eval()
+        module.multiplier = multiplier
+        want = module(torch.eye(weight.shape[1])).T
         change = (want - weight).norm()
         changes.append((change / weight.norm()).item())
         errors.append(((merged[layers[name]] - want).norm() / change).item())
