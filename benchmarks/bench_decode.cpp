@@ -1,8 +1,8 @@
 // Decoding, resizing and cutting all images of a folder for 512 px buckets, in as many threads as there are cores.
 //
 //   bench_decode FOLDER       last line: decode SECONDS
-#include <fmt/format.h>
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
