@@ -1,7 +1,8 @@
 """Run by kinds_test.py with a Python that has lycoris_lora.
 
-    lycoris_merge.py BASE MERGED LORA MULTIPLIER     checkpoints before and after `loraptor merge`, and the file merged
-Prints three numbers: modules compared, the largest change of a weight relative to its norm, and the largest difference
+    lycoris_merge.py MULTIPLIER BASE STEM...     BASE: a checkpoint; STEM.safetensors: a LoRA; STEM_merged.safetensors: the
+                                                 checkpoint with it, as `loraptor merge` wrote it
+Prints three numbers a LoRA: modules compared, the largest change of a weight relative to its norm, and the largest difference
 between the weight that LyCORIS computes with in training and the merged one, relative to the change. (Its own merging counts
 alpha / rank twice for LoHa and LoKr.)
 """
@@ -14,13 +15,10 @@ from safetensors.torch import load_file
 PREFIX = "model.diffusion_model."
 
 
-@torch.no_grad()
-def main():
-    base, merged, lora = (load_file(path) for path in sys.argv[1:4])
-    multiplier = float(sys.argv[4])
-    modules = sorted({key.split(".")[0] for key in lora})
+def compare(base, merged, lora, multiplier):
     layers = {"lora_unet_" + name[len(PREFIX):-len(".weight")].replace(".", "_"): name for name in base
               if name.startswith(PREFIX) and name.endswith(".weight")}
+    modules = sorted({key.split(".")[0] for key in lora})
     changes, errors = [], []
     for name in modules:
         weight = base[layers[name]]
@@ -34,6 +32,13 @@ def main():
         changes.append((change / weight.norm()).item())
         errors.append(((merged[layers[name]] - want).norm() / change).item())
     print(len(modules), max(changes), max(errors))
+
+
+@torch.no_grad()
+def main():
+    base = load_file(sys.argv[2])
+    for stem in sys.argv[3:]:
+        compare(base, load_file(stem + "_merged.safetensors"), load_file(stem + ".safetensors"), float(sys.argv[1]))
 
 
 main()
