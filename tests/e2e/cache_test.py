@@ -96,7 +96,7 @@ class Caches(unittest.TestCase):
         refused = run(self.model + data + ["--network_module", "networks.lora_sd3", "--network_train_unet_only",
                                            "--output_dir", self.work / "out", "--cache_latents"], expect=2)
         self.assertIn("--latents_variants", refused)
-        extras = ["--latents_variants", "3", "--cache_latents_posterior", "--max_train_epochs", "3"]
+        extras = ["--latents_variants", "3", "--cache_latents_posterior", "--max_train_epochs", "2"]
         self.train(data, "memory.jsonl", *extras)
         self.train(data, "made.jsonl", "--cache_latents_to_disk", *extras)
         before = caches(folder)
@@ -117,7 +117,7 @@ class Caches(unittest.TestCase):
         photo_dataset(self.work / "a.toml", images=folder, extra="shuffle_caption = true\n  caption_dropout_rate = 0.3\n"
                                                                  "  caption_prefix = 'photo,'")
         data = ["--dataset_config", self.work / "a.toml"]
-        extras = ["--cache_latents", "--cache_text_encoder_variants", "2", "--max_train_epochs", "3"]
+        extras = ["--cache_latents", "--cache_text_encoder_variants", "2", "--max_train_epochs", "2"]
         self.train(data, "memory.jsonl", *extras)
         self.train(data, "made.jsonl", "--cache_text_encoder_outputs_to_disk", *extras)
         images = {path.stem for path in folder.iterdir() if path.suffix == ".txt"}
