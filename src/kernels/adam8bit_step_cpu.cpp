@@ -21,8 +21,8 @@ LORAPTOR_INLINE void update(const AdamNumbers& n, const float* gradient, float* 
   for (int64_t i = 0; i < count; ++i) {
     const bool good = std::fabs(gradient[i]) <= std::numeric_limits<float>::max();
     const float g = good ? gradient[i] : 0.0f;
-    const float m = block.m[i] * n.beta1 + g * n.gain1;
-    const float v = block.v[i] * n.beta2 + g * g * n.gain2;
+    const float m = std::fma(g, n.gain1, block.m[i] * n.beta1);
+    const float v = block.v[i] * n.beta2 + n.gain2 * g * g;
     const float p = value[i] * n.decay + n.step * m / (std::sqrt(v) + n.epsilon);
     value[i] = good ? p : value[i];
     block.m[i] = good ? m : 0.0f;

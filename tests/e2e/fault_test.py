@@ -67,7 +67,7 @@ class Faults(unittest.TestCase):
             process.send_signal(signal.SIGKILL)
             process.communicate()
             kills += 1
-            during_saves += any(".tmp-" in p.name for p in (self.work / "killed").iterdir())
+            during_saves += any(".tmp-" in p.name for p in (self.work / "killed").glob("*"))
         run(self.command("killed"))
         print(f"{kills} kills, {during_saves} of them while a file was being written", flush=True)
         self.expect_like_the_whole_run("killed")
