@@ -46,7 +46,17 @@ void JsonlLog::write(const StepRecord& record) {
   line["seconds"] = record.seconds;
   line["data_seconds"] = record.data_seconds;
   for (const auto& [name, value] : record.extras) line["extras"][name] = value;
-  const std::string text = line.dump() + "\n";
+  write_line(line.dump());
+}
+
+void JsonlLog::write_validation(int64_t step, int64_t epoch, const NamedNumbers& losses) {
+  nlohmann::ordered_json line = {{"step", step}, {"epoch", epoch}};
+  for (const auto& [name, value] : losses) line["validation"][name] = value;
+  write_line(line.dump());
+}
+
+void JsonlLog::write_line(const std::string& line) {
+  const std::string text = line + "\n";
   if (std::fputs(text.c_str(), file_) < 0 || std::fflush(file_) != 0) {
     throw FileError(path_, fmt::format("log cannot be written: {}.", std::strerror(errno)));
   }

@@ -1,8 +1,9 @@
-// --log_json: one JSON object a line, one line per optimizer step (docs/formats.md).
+// --log_json: one JSON object a line, one line per optimizer step and per validation (docs/formats.md).
 #pragma once
 
 #include <cstdio>
 #include <filesystem>
+#include <string>
 
 #include "report/metric.h"
 
@@ -19,8 +20,12 @@ class JsonlLog {
 
   /// Writes and flushes a line. Throws FileError when the disk is full.
   void write(const StepRecord& record);
+  /// A validation after `step`: its losses by name.
+  void write_validation(int64_t step, int64_t epoch, const NamedNumbers& losses);
 
  private:
+  void write_line(const std::string& line);
+
   std::filesystem::path path_;
   std::FILE* file_;
 };

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "io/image.h"
@@ -24,7 +25,8 @@ struct ValidationRecord {
   int64_t epoch;
   bool is_epoch_end;  // else it came by the number of steps
   double loss;
-  double training;  // the running average of the training loss
+  double training;              // the running average of the training loss
+  std::optional<double> fixed;  // loss with draws that are the same in all runs (--validation_fixed_noise)
 };
 
 class TrainObserver {
@@ -37,6 +39,10 @@ class TrainObserver {
   virtual void validated(const ValidationRecord&) {}
   virtual void sampled(int64_t /*step*/, const SampledImage&) {}
   virtual void saved(const std::filesystem::path&) {}
+  /// The run goes on from an earlier state: what was reported of later steps does not count.
+  virtual void rolled_back(const TrainState&) {}
+  /// The run ends before its time and may be resumed.
+  virtual void stopped(const TrainState&) {}
   virtual void end(const TrainState&) {}
 };
 
@@ -64,6 +70,12 @@ class Observers : public TrainObserver {
   }
   void saved(const std::filesystem::path& path) override {
     for (auto& o : all_) o->saved(path);
+  }
+  void rolled_back(const TrainState& state) override {
+    for (auto& o : all_) o->rolled_back(state);
+  }
+  void stopped(const TrainState& state) override {
+    for (auto& o : all_) o->stopped(state);
   }
   void end(const TrainState& state) override {
     for (auto& o : all_) o->end(state);
