@@ -22,6 +22,7 @@ namespace {
 
 constexpr double kSecondsBetweenWrites = 20;
 constexpr int64_t kLongestSide = 512;  // px of an embedded image
+constexpr size_t kImagesOfPrompt = 6;
 constexpr char kDataBegin[] = "<script type=\"application/json\" id=\"run\">";
 constexpr char kDataEnd[] = "</script>";
 
@@ -121,11 +122,18 @@ void HtmlReport::step(const StepRecord& record) {
 }
 
 void HtmlReport::sample(const ReportSample& sample) {
-  Shown shown{sample, image_url(sample.image)};
-  const auto found =
-      std::find_if(pairs_.begin(), pairs_.end(), [&](const Pair& pair) { return pair.prompt == sample.prompt; });
-  if (found == pairs_.end()) pairs_.push_back({sample.prompt, std::move(shown), std::nullopt});
-  else found->after = std::move(shown);
+  auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row& r) { return r.prompt == sample.prompt; });
+  if (row == rows_.end()) row = rows_.insert(row, {sample.prompt, {}});
+  auto& images = row->images;
+  images.push_back({sample, image_url(sample.image)});
+  if (images.size() <= kImagesOfPrompt) return;
+  // The one between whose neighbours the fewest steps lie goes, so that the others stay spread over the run.
+  size_t least = 1;
+  const auto gap = [&](size_t i) { return images[i + 1].sample.step - images[i - 1].sample.step; };
+  for (size_t i = 2; i + 1 < images.size(); ++i) {
+    if (gap(i) < gap(least)) least = i;
+  }
+  images.erase(images.begin() + static_cast<std::ptrdiff_t>(least));
 }
 
 void HtmlReport::saved(const fs::path& model) { model_ = model; }
@@ -135,10 +143,18 @@ void HtmlReport::finish() {
   write_file(path_, html());
 }
 
-void HtmlReport::write_if_due() {
-  if (watch_.seconds() - written_at_ < kSecondsBetweenWrites) return;
+void HtmlReport::drop_after(int64_t step) {
+  std::erase_if(records_, [&](const StepRecord& record) { return record.step > step; });
+  for (auto& row : rows_) std::erase_if(row.images, [&](const Shown& shown) { return shown.sample.step > step; });
+}
+
+void HtmlReport::write() {
   written_at_ = watch_.seconds();
   write_file(path_, html());
+}
+
+void HtmlReport::write_if_due() {
+  if (watch_.seconds() - written_at_ >= kSecondsBetweenWrites) write();
 }
 
 std::string HtmlReport::head_html() const {
@@ -186,17 +202,36 @@ std::string HtmlReport::charts_html() const {
 }
 
 std::string HtmlReport::samples_html() const {
-  if (pairs_.empty()) return "";
-  const auto figure = [](const Shown& shown) {
-    return fmt::format("<figure><img src=\"{}\" alt=\"{}\"><figcaption>{}</figcaption></figure>\n", shown.data_url,
-                       escape_html(shown.sample.prompt), moment_text(shown.sample));
-  };
   std::string html;
-  for (const auto& pair : pairs_) {
-    html += fmt::format("<p class=\"prompt\">{}</p>\n<div class=\"pair\">\n{}{}</div>\n", escape_html(pair.prompt),
-                        figure(pair.before), pair.after ? figure(*pair.after) : "");
+  for (const auto& row : rows_) {
+    html += fmt::format("<p class=\"prompt\">{}</p>\n<div class=\"samples\">\n", escape_html(row.prompt));
+    for (const Shown& shown : row.images) {
+      html += fmt::format("<figure><img src=\"{}\" alt=\"{}\"><figcaption>{}</figcaption></figure>\n", shown.data_url,
+                          escape_html(row.prompt), moment_text(shown.sample));
+    }
+    html += "</div>\n";
   }
-  return section("Sample images", html);
+  return html.empty() ? "" : section("Sample images", html);
+}
+
+std::string HtmlReport::model_html() const {
+  if (!model_) return "";
+  const fs::path path = fs::absolute(*model_);
+  const std::string file = escape_html(path.filename().string()), whole = escape_html(path.string());
+  const std::string peft = escape_html(path.stem().string() + "_diffusers.safetensors");
+  std::string html = fmt::format("<p class=\"prompt\"><code>{}</code></p>\n<table>\n", whole);
+  const auto row = [&](const char* program, const std::string& what) {
+    html += fmt::format("<tr><td>{}</td><td colspan=\"2\">{}</td></tr>\n", program, what);
+  };
+  row("ComfyUI", fmt::format("Copy it to <code>models/loras</code>, choose <code>{}</code> in a <i>Load LoRA</i> node "
+                             "between the checkpoint and the sampler.",
+                             file));
+  row("diffusers", fmt::format("<code>loraptor convert {0} {1}</code>, then "
+                               "<code>pipe.load_lora_weights(\".\", weight_name=\"{1}\")</code>.",
+                               whole, peft));
+  row("Here",
+      fmt::format("<code>loraptor generate --network_weights {}</code> with the model files of the training.", whole));
+  return section("Where the LoRA lies, and how to load it", html + "</table>\n");
 }
 
 std::string HtmlReport::settings_html() const {
@@ -228,13 +263,12 @@ std::string HtmlReport::data_html() const {
     for (const auto& [name, rate] : r.lrs) row.push_back(number_or_null(rate));
     data["steps"].push_back(std::move(row));
   }
-  for (const auto& pair : pairs_) {
-    for (const Shown* shown : {&pair.before, pair.after ? &*pair.after : nullptr}) {
-      if (shown == nullptr) continue;
-      data["samples"].push_back({{"prompt", shown->sample.prompt},
-                                 {"moment", shown->sample.moment},
-                                 {"step", shown->sample.step},
-                                 {"image", shown->sample.image.string()}});
+  for (const auto& row : rows_) {
+    for (const Shown& shown : row.images) {
+      data["samples"].push_back({{"prompt", row.prompt},
+                                 {"moment", shown.sample.moment},
+                                 {"step", shown.sample.step},
+                                 {"image", shown.sample.image.string()}});
     }
   }
   std::string text = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -249,11 +283,9 @@ std::string HtmlReport::html() const {
   if (!is_finished_) html += fmt::format("<meta http-equiv=\"refresh\" content=\"{}\">\n", 3 * kSecondsBetweenWrites);
   html += fmt::format("<title>{} – Loraptor</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n",
                       escape_html(settings_.title), kReportStyle);
-  html += head_html() + tiles_html() + charts_html() + samples_html();
-  if (model_) {
-    html +=
-        section("Where the LoRA lies", fmt::format("<code>{}</code>\n", escape_html(fs::absolute(*model_).string())));
-  }
+  html += head_html() + tiles_html();
+  if (settings_.images.valid()) html += contact_sheet_html(settings_.images.get());
+  html += samples_html() + charts_html() + model_html();
   html += settings_html();
   html += fmt::format("<footer>Loraptor {} · {}</footer>\n</main>\n", LORAPTOR_VERSION, local_time_iso());
   return html + data_html() + "</body>\n</html>\n";

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <filesystem>
+#include <future>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "report/contact_sheet.h"
 #include "report/metric.h"
 #include "report/run_summary.h"
 
@@ -21,6 +23,7 @@ struct ReportSettings {
   int64_t total_epochs = 0;
   int64_t first_step = 0;  // step the run begins after; > 0: a resumed run keeps the page's earlier curves
   std::vector<SummarySection> settings;
+  std::shared_future<ContactSheet> images;  // what is trained on; may be invalid: none are shown
 };
 
 /// A generated image to show.
@@ -43,6 +46,12 @@ class HtmlReport {
   void saved(const std::filesystem::path& model);
   void finish();
 
+  /// Forgets what was reported of steps after this one.
+  void drop_after(int64_t step);
+
+  /// Writes the page now, as of a run that is not over.
+  void write();
+
   /// The page as it is now.
   std::string html() const;
 
@@ -51,11 +60,10 @@ class HtmlReport {
     ReportSample sample;
     std::string data_url;
   };
-  /// First and latest image of a prompt.
-  struct Pair {
+  /// The images of a prompt in the order of their steps: the first, the latest and some between.
+  struct Row {
     std::string prompt;
-    Shown before;
-    std::optional<Shown> after;
+    std::vector<Shown> images;
   };
 
   void read_earlier_page();
@@ -64,13 +72,14 @@ class HtmlReport {
   std::string tiles_html() const;
   std::string charts_html() const;
   std::string samples_html() const;
+  std::string model_html() const;
   std::string settings_html() const;
   std::string data_html() const;
 
   std::filesystem::path path_;
   ReportSettings settings_;
   std::vector<StepRecord> records_;
-  std::vector<Pair> pairs_;
+  std::vector<Row> rows_;
   std::optional<std::filesystem::path> model_;
   bool is_finished_ = false;
   Stopwatch watch_;

@@ -41,11 +41,19 @@ svg { display: block; width: 100%; height: auto; }
 .legend i { display: inline-block; width: 18px; height: 3px; border-radius: 2px; background: currentColor;
   margin-right: 7px; vertical-align: middle; }
 .prompt { margin: 0 0 10px; overflow-wrap: anywhere; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
-.pair + .prompt { margin-top: 28px; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(155px, 1fr)); gap: 16px; }
+.samples + .prompt { margin-top: 28px; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; border-radius: 8px; border: 1px solid var(--line); }
 figcaption { color: var(--soft); font-size: 14px; margin-top: 5px; }
+.sheet { display: flex; flex-wrap: wrap; gap: 14px 12px; align-items: flex-start; }
+.sheet figure { max-width: 100%; }
+.sheet img { height: 150px; width: auto; max-width: 100%; object-fit: contain; border-radius: 6px; }
+.sheet figcaption { font-size: 12.5px; line-height: 1.35; margin-top: 4px; }
+.sheet figcaption b { display: block; font-weight: 500; color: var(--ink); }
+.sheet figcaption b, .sheet figcaption span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.sheet figcaption span { display: block; }
+.more { align-self: center; color: var(--soft); font-size: 14px; }
 table { border-collapse: collapse; width: 100%; font-size: 14.5px; }
 td { padding: 5px 14px 5px 0; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 td:first-child { color: var(--soft); width: 34%; }

@@ -1,11 +1,14 @@
 // The observers of a run: progress line, JSON lines, TensorBoard, report page.
 #pragma once
 
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "data/dataset.h"
+#include "report/contact_sheet.h"
 #include "report/run_summary.h"
 #include "train/observer.h"
 #include "train/train_config.h"
@@ -17,10 +20,12 @@ namespace loraptor::train {
 struct RunDescription {
   std::string subtitle;  // "SD3 5-medium, 25 images, …"
   std::vector<report::SummarySection> settings;
+  std::shared_future<report::ContactSheet> images{};  // to be shown; made while the run starts
 };
 
-/// The subtitle and the settings as they were given, each with its origin.
-RunDescription describe_run(const TrainConfig& config, std::string subtitle);
+/// The subtitle, the settings as they were given, each with its origin, and, for a report page, the images.
+/// `dataset` must outlive the result.
+RunDescription describe_run(const TrainConfig& config, std::string subtitle, const data::Dataset& dataset);
 
 /// Those that `config` asks for; the progress line always.
 std::unique_ptr<Observers> make_observers(const TrainConfig& config, const TrainPlan& plan, const RunDescription& run);

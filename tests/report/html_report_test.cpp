@@ -1,6 +1,7 @@
 // The report page and its charts.
 #include "report/html_report.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -74,7 +75,7 @@ TEST(HtmlReport, HoldsCurvesImagesSettingsAndPath) {
   page.finish();
   const std::string html = read_file(path);
   EXPECT_EQ(count(html, "<svg"), 3u);
-  EXPECT_EQ(count(html, "data:image/png;base64,"), 3u);
+  EXPECT_EQ(count(html, "data:image/png;base64,"), 4u);
   EXPECT_EQ(count(html, "</script>"), 1u) << "a prompt must not end the data element";
   for (const char* text : {"my &lt;first&gt; LoRA", "before training", "epoch 8, step 400",
                            "/tmp/out/my_lora.safetensors", "network_alpha", "Finished: step 400 of 400"}) {
@@ -89,6 +90,36 @@ TEST(HtmlReport, UnfinishedPageReloadsItself) {
   report::HtmlReport page(folder / "r.html", settings(0));
   page.step(record(1, 400));
   EXPECT_NE(read_file(folder / "r.html").find("http-equiv=\"refresh\""), std::string::npos);
+}
+
+TEST(HtmlReport, ShowsTheTrainingImages) {
+  test::TempFolder folder;
+  auto with_images = settings(0);
+  std::promise<report::ContactSheet> images;
+  with_images.images = images.get_future().share();
+  images.set_value({"Training images", {{"data:image/jpeg;base64,AAAA", 64, 48, "a.jpg", "a <b> dog"}}, 7});
+  const std::string html = report::HtmlReport(folder / "r.html", with_images).html();
+  for (const char* text :
+       {"Training images", "data:image/jpeg;base64,AAAA", "a.jpg", "a &lt;b&gt; dog", "and 7 more"}) {
+    EXPECT_NE(html.find(text), std::string::npos) << text;
+  }
+}
+
+TEST(HtmlReport, KeepsImagesThatAreSpreadOverTheRun) {
+  test::TempFolder folder;
+  report::HtmlReport page(folder / "r.html", settings(0));
+  const auto image = picture(folder, "0.png", 30);
+  for (int64_t s = 0; s <= 400; s += 10) page.sample({"a dog", fmt::format("{:06d}", s), s, image});
+  const std::string html = page.html();
+  EXPECT_EQ(count(html, "<figure>"), 6u);
+  std::vector<int64_t> steps;
+  for (int64_t s = 10; s <= 400; s += 10) {
+    if (html.find(fmt::format("<figcaption>step {}</figcaption>", s)) != std::string::npos) steps.push_back(s);
+  }
+  EXPECT_NE(html.find("<figcaption>before training</figcaption>"), std::string::npos);
+  ASSERT_EQ(steps.size(), 5u);
+  EXPECT_EQ(steps.back(), 400);
+  for (size_t i = 1; i < steps.size(); ++i) EXPECT_LE(steps[i] - steps[i - 1], 180) << "a hole in the run";
 }
 
 TEST(ResumeHtmlReport, GoesOnWithTheEarlierCurvesAndImages) {
