@@ -1,4 +1,5 @@
-// --log_json: one JSON object a line, one line per optimizer step and per validation (docs/formats.md).
+// --log_json: one JSON object a line, one line per optimizer step, and per validation with fixed noise
+// (docs/formats.md).
 #pragma once
 
 #include <cstdio>

@@ -13,11 +13,10 @@
 
 namespace loraptor::train {
 
-/// How the blocks of the MMDiT run: as they are, or computed again in the backward pass (`--gradient_checkpointing`,
-/// with
-/// `--cpu_offload_checkpointing` from inputs in host memory). With `--blocks_to_swap` the model, which lies in host
-/// memory until now, moves to `device` but for the weights of that many blocks at its end: those come when they are
-/// used. Throws UsageError if the model has too few blocks for that.
+/// How the blocks of the MMDiT run: as they are, or computed again in the backward pass (`--gradient_checkpointing`;
+/// `--cpu_offload_checkpointing` keeps their inputs in host memory). With `--blocks_to_swap` the model, which lies in
+/// host memory until now, moves to `device` but for the weights of that many blocks at its end: those come when they
+/// are used. Throws UsageError if the model has too few blocks for that.
 std::unique_ptr<memory::BlockRunner> place_mmdit(models::MMDiT& mmdit, const memory::MemoryConfig& config,
                                                  at::Device device, at::ScalarType compute);
 
