@@ -14,8 +14,8 @@
 namespace loraptor::network {
 namespace {
 
-const std::string kPath = "joint_blocks.0.x_block.attn.qkv";
-const std::string kName = "lora_unet_joint_blocks_0_x_block_attn_qkv";
+using test::kQkvName;
+using test::kQkvPath;
 
 at::Tensor values(const std::string& key, at::IntArrayRef shape) {
   return test::unit_values(key, c10::multiply_integers(shape)).view(shape).to(at::kFloat);
@@ -24,7 +24,7 @@ at::Tensor values(const std::string& key, at::IntArrayRef shape) {
 /// One layer [24,12] with a network on it whose factors all have values.
 struct Fixture {
   explicit Fixture(std::vector<std::string> args) {
-    model.add_weight(TargetModel::mmdit, kPath, values("weight", {24, 12}));
+    model.add_weight(TargetModel::mmdit, kQkvPath, values("weight", {24, 12}));
     config.network_module = "lycoris.kohya";
     config.network_dim = 2;
     config.network_alpha = 3;
@@ -38,10 +38,10 @@ struct Fixture {
       p.value.copy_(is_scale ? p.value * (1 + 0.3 * values(p.name, p.value.sizes())) : values(p.name, p.value.sizes()));
     }
   }
-  nn::Linear& layer() { return model.layer(kPath); }
+  nn::Linear& layer() { return model.layer(kQkvPath); }
   at::Tensor factor(const std::string& key) const {
     for (const auto& [name, tensor] : network->state(at::kFloat)) {
-      if (name == kName + "." + key) return tensor;
+      if (name == kQkvName + "." + key) return tensor;
     }
     throw std::runtime_error("no tensor " + key);
   }

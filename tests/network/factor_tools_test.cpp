@@ -7,15 +7,17 @@
 #include "network/lora_resize.h"
 #include "network/low_rank.h"
 #include "network/network_merge.h"
+#include "relative_error.h"
 #include "support/temp_folder.h"
 #include "synthetic_targets.h"
 
 namespace loraptor::network {
 namespace {
 
+using test::kQkvName;
+using test::kQkvPath;
+
 constexpr int64_t kOut = 24, kIn = 12, kRank = 2;
-const std::string kPath = "joint_blocks.0.x_block.attn.qkv";
-const std::string kName = "lora_unet_joint_blocks_0_x_block_attn_qkv";
 
 struct Shape {
   const char* name;
@@ -44,12 +46,8 @@ WeightedLora file_of(FactorSet set, double ratio) {
   WeightedLora lora;
   lora.file.path = "file.safetensors";
   lora.ratio = ratio;
-  lora.factors[kName] = std::move(set);
+  lora.factors[kQkvName] = std::move(set);
   return lora;
-}
-
-double relative(const at::Tensor& got, const at::Tensor& want) {
-  return ((got - want).norm() / want.norm()).item<double>();
 }
 
 at::Tensor delta_of(const FactorSet& set) { return delta_weight(set.factors) * set.strength(); }
@@ -60,7 +58,7 @@ TEST(FactorTools, plain_pairs_have_exactly_the_same_product) {
   for (const auto& [name, args] : shapes()) {
     const auto set = random_set(args);
     EXPECT_EQ(layer_shape(set.factors), std::pair(kOut, kIn)) << name;
-    const auto pair = exact_pair(set, kName, "file");
+    const auto pair = exact_pair(set, kQkvName, "file");
     EXPECT_LT(relative(pair.delta(), delta_of(set)), 1e-5) << name;
     EXPECT_NEAR(delta_norm(set.factors) * set.strength(), pair.delta().norm().item<double>(), 1e-4) << name;
     if (ranks.count(name) != 0) {
@@ -68,14 +66,14 @@ TEST(FactorTools, plain_pairs_have_exactly_the_same_product) {
     }
     EXPECT_LE(pair.rank(), kIn) << name;
   }
-  EXPECT_THROW(exact_pair(random_set({}, "rows"), kName, "file"), FileError);
+  EXPECT_THROW(exact_pair(random_set({}, "rows"), kQkvName, "file"), FileError);
 }
 
 TEST(FactorTools, files_of_any_kinds_become_one_plain_lora) {
   at::manual_seed(2);
   const auto a = random_set({.algo = Algo::loha}), b = random_set({.algo = Algo::lokr});
   const auto both = concat_loras({file_of(a, 0.7), file_of(b, -0.5)});
-  EXPECT_LT(relative(both.at(kName).delta(), 0.7 * delta_of(a) - 0.5 * delta_of(b)), 1e-5);
+  EXPECT_LT(relative(both.at(kQkvName).delta(), 0.7 * delta_of(a) - 0.5 * delta_of(b)), 1e-5);
 }
 
 TEST(FactorTools, resizing_gives_the_nearest_plain_pair) {
@@ -83,28 +81,28 @@ TEST(FactorTools, resizing_gives_the_nearest_plain_pair) {
   const auto set = random_set({.algo = Algo::loha});
   const auto small = resize_modules(file_of(set, 1), {.new_rank = 2}, {});
   const auto best = leading_svd(delta_of(set), 2, SvdMethod::exact);
-  EXPECT_EQ(small.at(kName).rank(), 2);
-  EXPECT_LT(relative(small.at(kName).delta(), (best.u * best.s).mm(best.vh).to(at::kFloat)), 1e-4);
+  EXPECT_EQ(small.at(kQkvName).rank(), 2);
+  EXPECT_LT(relative(small.at(kQkvName).delta(), (best.u * best.s).mm(best.vh).to(at::kFloat)), 1e-4);
 }
 
 /// Attached files against the same files merged one after the other by network_merge.
 void expect_attached_equals_merged(const std::vector<WeightedLora>& loras) {
   const auto weight = at::randn({kOut, kIn}), x = at::randn({3, 5, kIn});
   test::SyntheticModel attached, merged;
-  attached.add_weight(TargetModel::mmdit, kPath, weight);
-  merged.add_weight(TargetModel::mmdit, kPath, weight);
-  EXPECT_EQ(attach_loras(loras, attached.targets()), std::set<std::string>{kName});
+  attached.add_weight(TargetModel::mmdit, kQkvPath, weight);
+  merged.add_weight(TargetModel::mmdit, kQkvPath, weight);
+  EXPECT_EQ(attach_loras(loras, attached.targets()), std::set<std::string>{kQkvName});
   for (const auto& lora : loras) {
-    auto& storage = merged.layer(kPath).weight();
+    auto& storage = merged.layer(kQkvPath).weight();
     if (lora.factors.empty()) {
-      storage.add(lora.file.modules.at(kName).delta() * lora.ratio);
+      storage.add(lora.file.modules.at(kQkvName).delta() * lora.ratio);
     } else {
-      const auto& set = lora.factors.at(kName);
+      const auto& set = lora.factors.at(kQkvName);
       storage.add(weight_change(set.factors, set.strength(), set.dora_scale, storage.read(), lora.ratio));
     }
   }
-  const auto want = merged.layer(kPath).forward(x);
-  EXPECT_LT(relative(attached.layer(kPath).forward(x), want), 1e-5);
+  const auto want = merged.layer(kQkvPath).forward(x);
+  EXPECT_LT(relative(attached.layer(kQkvPath).forward(x), want), 1e-5);
   EXPECT_GT(relative(want, at::linear(x, weight)), 0.05);
 }
 
@@ -123,7 +121,7 @@ TEST(FactorTools, several_files_act_one_after_the_other) {
   WeightedLora plain;
   plain.file.path = "plain.safetensors";
   plain.ratio = -0.4;
-  plain.file.modules[kName] = {at::randn({3, kIn}), at::randn({kOut, 3}), 2};
+  plain.file.modules[kQkvName] = {at::randn({3, kIn}), at::randn({kOut, 3}), 2};
   const auto rows = file_of(random_set({}, "rows"), 0.8),
              columns = file_of(random_set({.algo = Algo::loha}, "columns"), 1.2);
   expect_attached_equals_merged({plain, rows, columns});
@@ -132,7 +130,7 @@ TEST(FactorTools, several_files_act_one_after_the_other) {
 
 TEST(FactorTools, a_module_for_another_layer_is_refused) {
   test::SyntheticModel model;
-  model.add_weight(TargetModel::mmdit, kPath, at::randn({kOut, kIn + 1}));
+  model.add_weight(TargetModel::mmdit, kQkvPath, at::randn({kOut, kIn + 1}));
   EXPECT_THROW(attach_loras({file_of(random_set({}), 1)}, model.targets()), FileError);
 }
 
@@ -146,7 +144,7 @@ TEST(FactorTools, the_report_names_algorithms_and_norms) {
     if (set.is_dora()) tensors.emplace_back(name + ".dora_scale", set.dora_scale);
     tensors.emplace_back(name + ".alpha", at::scalar_tensor(3.0));
   };
-  add(kName, loha);
+  add(kQkvName, loha);
   add("lora_unet_joint_blocks_1_x_block_attn_qkv", dora);
   write_lora_file(folder / "file", tensors, {});
   const auto report = lora_report(folder / "file");

@@ -6,16 +6,13 @@
 #include "base/error.h"
 #include "network/lora_concat.h"
 #include "network/lora_resize.h"
+#include "relative_error.h"
 #include "support/temp_folder.h"
 
 namespace loraptor::network {
 namespace {
 
 at::Tensor product(const Svd& svd) { return (svd.u * svd.s).mm(svd.vh).to(at::kDouble); }
-
-double relative(const at::Tensor& got, const at::Tensor& want) {
-  return ((got - want).norm() / want.norm()).item<double>();
-}
 
 /// A pair with kernels for the patch embedder, else matrices.
 LoraPair random_pair(int64_t rank, int64_t in, int64_t out, double alpha) {

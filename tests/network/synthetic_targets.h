@@ -9,6 +9,10 @@
 
 namespace loraptor::test {
 
+/// A layer of every variant, and the name of its module in files.
+inline const std::string kQkvPath = "joint_blocks.0.x_block.attn.qkv";
+inline const std::string kQkvName = "lora_unet_joint_blocks_0_x_block_attn_qkv";
+
 /// Owns layers and lists them as targets.
 class SyntheticModel {
  public:
