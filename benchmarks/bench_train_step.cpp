@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "models/mmdit.h"
 #include "network/network.h"
 #include "optim/grad_clip.h"
@@ -213,6 +214,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "[--precision] got '%s', expected fp32 or bf16.\n", precision.c_str());
     return 2;
   }
+  loraptor::keep_freed_memory();
   loraptor::tensor::set_matmul_precision(loraptor::tensor::MatmulPrecision::automatic);
   loraptor::run(precision, steps);
   return 0;

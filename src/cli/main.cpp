@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/signals.h"
 #include "cli/command.h"
 #include "cli/help.h"
@@ -33,6 +34,7 @@ void print_out_of_memory(const std::string& message) {
 
 int main(int argc, char** argv) {
   using namespace loraptor;
+  keep_freed_memory();
   try {
     return cli::run_command(cli::Words(argv + 1, argv + argc));
   } catch (const UsageError& error) {

@@ -23,27 +23,37 @@ struct Frozen {
   int64_t splits;
 };
 
-/// rows [N,splits*r] times mask, which broadcasts to [..,splits*r] with the leading sizes of x.
-at::Tensor apply_mask(const at::Tensor& rows, const at::Tensor& mask, at::IntArrayRef leading) {
-  if (!mask.defined()) return rows;
+/// columns [splits*r,N] times mask, which broadcasts to [..,splits*r] with the leading sizes of x.
+at::Tensor apply_mask(const at::Tensor& columns, const at::Tensor& mask, at::IntArrayRef leading) {
+  if (!mask.defined()) return columns;
   auto shape = leading.vec();
-  shape.push_back(rows.size(1));
-  return rows.view(shape).mul(mask).view(rows.sizes());
+  shape.push_back(columns.size(0));
+  return columns.t().reshape(shape).mul(mask).view({columns.size(1), columns.size(0)}).t();
 }
 
+/// Part i of `count` along a dimension.
+at::Tensor part_of(const at::Tensor& t, int64_t dim, int64_t i, int64_t count) {
+  if (count == 1) return t;
+  const int64_t length = t.size(dim) / count;
+  return t.narrow(dim, i * length, length);
+}
+
+/// The narrow products are computed as [r,N] (and [r,out]) rather than [N,r]: MKL is two to four times faster with few
+/// rows than with few columns.
 class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& down, const at::Tensor& up,
                             const Frozen& frozen) {
+    const at::AutoDispatchBelowAutograd no_graph;
     const auto rows = x.reshape({-1, x.size(-1)});  // [..,in] -> [N,in]
     auto y = frozen.weight.product(rows, frozen.bias);
     const auto leading = x.sizes().slice(0, static_cast<size_t>(x.dim() - 1));
     const auto a = down.to(y.scalar_type()), b = up.to(y.scalar_type());
-    const auto h = apply_mask(rows.mm(a.t()), frozen.mask, leading);
-    const int64_t out = y.size(1) / frozen.splits, rank = h.size(1) / frozen.splits;
+    const auto h = apply_mask(a.mm(rows.t()), frozen.mask, leading);  // [splits*r,N]
     for (int64_t i = 0; i < frozen.splits; ++i) {
-      y.narrow(1, i * out, out)
-          .addmm_(h.narrow(1, i * rank, rank), b.narrow(0, i * out, out).t(), /*beta=*/1, /*alpha=*/frozen.scale);
+      part_of(y, 1, i, frozen.splits)
+          .addmm_(part_of(h, 0, i, frozen.splits).t(), part_of(b, 0, i, frozen.splits).t(), /*beta=*/1,
+                  /*alpha=*/frozen.scale);
     }
     context->save_for_backward({rows, h, down, up, frozen.mask});
     context->saved_data["product"] =
@@ -62,31 +72,31 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
     const double scale = context->saved_data["scale"].toDouble();
     const int64_t splits = context->saved_data["splits"].toInt();
     const auto leading = context->saved_data["leading"].toIntVector();
+    const at::AutoDispatchBelowAutograd no_graph;
     const auto g = grads[0].reshape({-1, grads[0].size(-1)});  // [..,out] -> [N,out]
     const bool wants_x = context->needs_input_grad(0), wants_down = context->needs_input_grad(1);
     const bool wants_up = context->needs_input_grad(2);
     const auto b = up.to(g.scalar_type()).mul(scale);
-    const int64_t out = g.size(1) / splits, rank = h.size(1) / splits;
 
-    auto dh = at::empty_like(h);
-    auto up_grad = wants_up ? at::empty_like(b) : at::Tensor();
+    auto dh = at::empty(h.sizes(), h.options());                                                       // [splits*r,N]
+    auto up_grad = wants_up ? at::empty({h.size(0) / splits, g.size(1)}, b.options()) : at::Tensor();  // [r,out]
     for (int64_t i = 0; i < splits; ++i) {
-      const auto part = g.narrow(1, i * out, out);
-      auto dh_part = dh.narrow(1, i * rank, rank);
-      at::mm_out(dh_part, part, b.narrow(0, i * out, out));
+      const auto part = part_of(g, 1, i, splits);
+      auto dh_part = part_of(dh, 0, i, splits);
+      at::mm_out(dh_part, part_of(b, 0, i, splits).t().contiguous(), part.t());
       if (!wants_up) continue;
-      auto up_part = up_grad.narrow(0, i * out, out);
-      at::mm_out(up_part, part.t(), h.narrow(1, i * rank, rank));
+      auto up_part = part_of(up_grad, 1, i, splits);
+      at::mm_out(up_part, part_of(h, 0, i, splits), part);
     }
-    if (wants_up) up_grad = up_grad.mul_(scale).to(up.scalar_type());
+    if (wants_up) up_grad = up_grad.mul_(scale).t().to(up.scalar_type());
     dh = apply_mask(dh, mask, leading);
-    const auto down_grad = wants_down ? dh.t().mm(rows).to(down.scalar_type()) : at::Tensor();
+    const auto down_grad = wants_down ? dh.mm(rows).to(down.scalar_type()) : at::Tensor();
 
     at::Tensor x_grad;
     if (wants_x) {
       const auto product = context->saved_data["product"].toCapsule();
       x_grad = static_cast<FrozenProduct&>(*product).call(g);
-      x_grad.addmm_(dh, down.to(g.scalar_type()));
+      x_grad.addmm_(dh.t(), down.to(g.scalar_type()));
       auto shape = leading;
       shape.push_back(x_grad.size(1));
       x_grad = x_grad.view(shape);

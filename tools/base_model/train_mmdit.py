@@ -111,7 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("what", nargs="?", choices=("captions",))
-    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--steps", type=int, default=6500)
     arguments = parser.parse_args()
     if arguments.what == "captions":
         (arguments.folder / "captions.txt").write_text("".join(text + "\n" for text in caption_list()), encoding="utf-8")
