@@ -164,7 +164,7 @@ class Bench {
                                      .rng = rng_,
                                      .timestep_dtype = at::kFloat};
     ++inputs_.images.micro_step;
-    train::training_loss(context, inputs_).backward();
+    train::training_loss(context, inputs_).mean.backward();
     at::Tensor gradients = network_->flat_gradients();
     optim::clip_grad_norm(gradients, 1.0);
     optimizer_->step({1e-4});

@@ -1,4 +1,5 @@
-"""The start on a set of many small images, against the plain Python way: the first time, and with the index of the last run.
+"""The start on a set of many small images, against the plain Python way: the first time, with the index of the last run
+(`later`), and from the second start on in which nothing changed, when the folder itself need not be listed (`again`).
 
     scan.py BUILD_FOLDER PAIRS [COUNT]
 Both must find the same; an edited, an added and a removed file must be noticed. The set is made in a temporary folder.
@@ -19,20 +20,20 @@ def run(*words):
 
 
 def compare(program, folder, pairs):
-    """Ratios of the first scan and of later ones."""
-    first, later = [], []
+    """Median ratios of the first scan, the second and the third."""
+    ratios = {"first": [], "later": [], "again": []}
     for index in range(pairs):
-        lines, ours_first = run(program, folder, "--forget")
-        memory = lines[1]
-        _, ours_later = run(program, folder)
         peer, theirs = run(sys.executable, HERE / "peer_scan.py", folder)
-        if lines[0] != peer[0]:
-            sys.exit(f"not the same: ours {lines[0]}, theirs {peer[0]}")
-        first.append(ours_first / theirs)
-        later.append(ours_later / theirs)
-        print(f"scan pair {index + 1}: first {ours_first:.3f} s, later {ours_later:.3f} s, theirs {theirs:.3f} s; {memory}",
-              flush=True)
-    return statistics.median(first), statistics.median(later)
+        seconds = {}
+        for name in ratios:
+            lines, seconds[name] = run(program, folder, *(["--forget"] if name == "first" else []))
+            if lines[0] != peer[0]:
+                sys.exit(f"not the same: ours {lines[0]}, theirs {peer[0]}")
+            ratios[name].append(seconds[name] / theirs)
+            time.sleep(2.5)  # files and folders of this very moment are not trusted; starts are further apart
+        print(f"scan pair {index + 1}: " + ", ".join(f"{name} {value:.3f} s" for name, value in seconds.items()) +
+              f", theirs {theirs:.3f} s; {lines[1]}", flush=True)
+    return {name: statistics.median(values) for name, values in ratios.items()}
 
 
 def check_changes(program, folder):
@@ -56,9 +57,10 @@ def main():
                         sys.argv[3] if len(sys.argv) > 3 else "200000"], check=True)
         print(f"set made in {time.time() - start:.0f} s", flush=True)
         time.sleep(2.5)  # files of this very moment are not trusted
-        first, later = compare(program, folder, int(sys.argv[2]))
+        ratios = compare(program, folder, int(sys.argv[2]))
         check_changes(program, folder)
-    print(f"scan first ratio {first:.3f}\nscan later ratio {later:.3f}")
+    for name, ratio in ratios.items():
+        print(f"scan {name} ratio {ratio:.3f}")
 
 
 if __name__ == "__main__":

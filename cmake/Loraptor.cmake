@@ -64,17 +64,20 @@ function(loraptor_test folder)
     string(SUBSTRING ${label} 0 1 first)
     string(SUBSTRING ${label} 1 -1 rest)
     string(TOUPPER ${first} first)
-    list(APPEND not_unit "${first}${rest}*")
+    list(APPEND not_unit "${first}${rest}*" "*/${first}${rest}*")
     set(filter_${label} "${first}${rest}*:*/${first}${rest}*")
   endforeach()
   list(JOIN not_unit ":" not_unit)
-  string(REPLACE "*" "*" filter_unit "-${not_unit}")
+  set(filter_unit "-${not_unit}")
   foreach(label ${arg_LABELS})
     add_test(NAME ${folder}.${label} COMMAND ${target} "--gtest_filter=${filter_${label}}"
              WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
     set_tests_properties(${folder}.${label} PROPERTIES LABELS ${label}
       ENVIRONMENT "LORAPTOR_GOLDEN_LOG=${CMAKE_BINARY_DIR}/golden_read;LORAPTOR_PROGRAM=${CMAKE_BINARY_DIR}/loraptor")
     if(label STREQUAL "golden")
+      # The numbers were recorded where MKL takes its compatible code path, which adds in another order than its paths for
+      # Intel's processors; Prodigy's first steps depend on that order.
+      set_property(TEST ${folder}.${label} APPEND PROPERTY ENVIRONMENT "MKL_CBWR=COMPATIBLE")
       set_tests_properties(${folder}.${label} PROPERTIES FIXTURES_REQUIRED golden_log)
       set(LORAPTOR_GOLDEN_TESTS ${LORAPTOR_GOLDEN_TESTS} ${folder}.${label} CACHE INTERNAL "")
     endif()

@@ -16,6 +16,7 @@
 #include "io/image.h"
 #include "io/npz.h"
 #include "io/safetensors.h"
+#include "io/shard.h"
 #include "pipeline/sample_prompt.h"
 #include "text/text_fixes.h"
 #include "text/tokenizer_files.h"
@@ -74,12 +75,32 @@ void records(std::string_view bytes) {
   attempt([&] { data::scan_subset(data::DatasetKind::folder, subset); });
   fs::remove(work_folder() / "metadata_cache.json");
   as_file(".loraptor_scan", bytes);
-  attempt([&] { data::read_folder_index(folder); });
+  attempt([&] {
+    const data::FolderIndex index = data::FolderIndex::read(folder);
+    for (size_t i = 0; i < index.size(); ++i) index[i];
+  });
   as_file("loraptor_cache.json", bytes);
   attempt([&] { data::CacheIndex{work_folder()}; });
 }
 
+/// A shard is fuzzed as a whole and as a record after a good head.
+void shard(std::string_view bytes) {
+  std::string with_head = "loraptor shard 1\n";
+  with_head.resize(64, '\1');
+  with_head += bytes;
+  for (const std::string_view text : {bytes, std::string_view(with_head)}) {
+    const fs::path path = as_file("a.shard", text);
+    attempt([&] {
+      const auto file = io::ShardFile::open(path);
+      for (const io::ShardPlace& place : file->news()) {
+        attempt([&] { file->record(place); });
+      }
+    });
+  }
+}
+
 void npz(std::string_view bytes) {
+  shard(bytes);
   const fs::path path = as_file("arrays.npz", bytes);
   attempt([&] {
     const io::NpzFile file(path);

@@ -39,8 +39,10 @@ void AtomicFile::write(const void* data, size_t bytes) {
   }
 }
 
-void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) throw FileError(path_, fmt::format("cannot be flushed: {}.", std::strerror(errno)));
+void AtomicFile::commit(Flush flush) {
+  if (flush == Flush::yes && ::fsync(descriptor_) != 0) {
+    throw FileError(path_, fmt::format("cannot be flushed: {}.", std::strerror(errno)));
+  }
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {

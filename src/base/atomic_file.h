@@ -21,8 +21,12 @@ class AtomicFile {
   void write(const void* data, size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
 
+  /// Whether the bytes must have reached the disk before the file gets its name. `no` is for files that may be lost
+  /// in a power cut, show by a checksum whether they are whole, and can be made again.
+  enum class Flush { yes, no };
+
   /// Flushes to the disk and renames over the final name. Throws FileError; then the old file is still there.
-  void commit();
+  void commit(Flush flush = Flush::yes);
 
  private:
   std::filesystem::path path_;

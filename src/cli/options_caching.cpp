@@ -32,6 +32,12 @@ std::vector<Option> caching_options() {
               .addition(),
           option("--vae_batch_size", FIELD(cache.vae_batch_size),
                  "Images encoded by the VAE at a time while caching; in training each is encoded once, alone."),
+          option(
+              "--cache_format", FIELD(cache.cache_format),
+              "How caches on disk are kept: npz, files that kohya's scripts read too, or shard, a few large files in "
+              "loraptor_shards of each image folder, for sets of very many images.")
+              .one_of({"npz", "shard"})
+              .addition(),
           option("--skip_cache_check", FIELD(cache.skip_cache_check), "Trust cache files without opening them."),
       });
 }

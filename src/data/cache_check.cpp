@@ -2,7 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
+#include "base/error.h"
 #include "base/hash.h"
+#include "base/parallel.h"
+#include "data/shard_store.h"
 
 namespace loraptor::data {
 namespace {
@@ -10,8 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A usable file is stale if its record says that it was made from something else.
-CacheFinding judge(CacheFinding finding, const CacheFacts* recorded, const CacheFacts& facts) {
-  if (finding.state != CacheState::usable || recorded == nullptr) return finding;
+CacheFinding judge(CacheFinding finding, const std::optional<CacheFacts>& recorded, const CacheFacts& facts) {
+  if (finding.state != CacheState::usable || !recorded) return finding;
   finding.is_recorded = true;
   if (const auto difference = first_difference(*recorded, facts)) {
     finding.state = CacheState::stale;
@@ -22,28 +28,57 @@ CacheFinding judge(CacheFinding finding, const CacheFacts* recorded, const Cache
 
 std::string hash_text(const std::string& text) { return fmt::format("{:016x}", xxh3(text)); }
 
+/// What `check` says about a part of a cache, if there is one.
+template <class Check>
+CacheFinding look(CacheStore& store, const fs::path& cache, const std::string& part, const Check& check) {
+  try {
+    const auto file = store.open(cache, part);
+    return file == nullptr ? CacheFinding{} : check(*file);
+  } catch (const FileError& error) {
+    return {.state = CacheState::unusable, .why = error.what()};
+  }
+}
+
+std::shared_ptr<const io::ArrayFile> open_cache(CacheStore& store, const fs::path& cache, const std::string& part) {
+  auto file = store.open(cache, part);
+  if (file == nullptr) throw FileError(cache, fmt::format("cache: got none for '{}', expected one.", part));
+  return file;
+}
+
+/// A usable cache that cannot be read after all, or whose numbers are not finite, is unusable.
+template <class Read>
+CacheFinding read_too(CacheFinding finding, const Read& read) {
+  if (finding.state != CacheState::usable) return finding;
+  try {
+    read();
+  } catch (const FileError& error) {
+    finding.state = CacheState::unusable;
+    finding.why = error.what();
+  }
+  return finding;
+}
+
+CacheFinding judge_latents(const Dataset& dataset, const ImageEntry& image, CacheStore& store) {
+  const LatentsRequest request = latents_request(dataset, image);
+  return read_too(find_latents_cache(dataset, image, store, latents_facts(dataset, image)), [&] {
+    load_latents(store, latents_cache_path(image.path, {image.width, image.height}), request, request.numbers().first);
+  });
+}
+
 /// The mask flags of a text cache do not make it stale: whichever it has, they are asked for.
-CacheFinding find_text_with_any_flags(const ImageEntry& image, CacheIndexes& indexes) {
+CacheFinding judge_text(const ImageEntry& image, CacheStore& store) {
   for (const bool lg : {false, true}) {
     for (const bool t5 : {false, true}) {
       const TextRequest request{.apply_lg_mask = lg, .apply_t5_mask = t5};
-      auto finding = find_text_cache(text_cache_path(image.path), indexes, request, text_facts(image.caption));
-      if (finding.state != CacheState::absent) return finding;
+      const fs::path path = text_cache_path(image.path);
+      const auto finding = find_text_cache(path, store, request, text_facts(image.caption));
+      if (finding.state != CacheState::absent) return read_too(finding, [&] { load_text(store, path, request); });
     }
   }
   return {};
 }
 
 }  // namespace
-
-CacheIndex& CacheIndexes::of(const fs::path& cache) {
-  const fs::path folder = cache.has_parent_path() ? cache.parent_path() : fs::path(".");
-  return indexes_.try_emplace(folder, folder).first->second;
-}
-
-void CacheIndexes::flush() {
-  for (auto& [folder, index] : indexes_) index.flush();
-}
 
 LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image, const LatentsExtras& extras) {
   const SubsetConfig& subset = dataset.subset_of(image);
@@ -64,43 +99,56 @@ CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image) {
 
 CacheFacts text_facts(const std::string& caption) { return {{"caption", hash_text(caption)}}; }
 
-CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheIndexes& indexes,
+CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheStore& store,
                                 const CacheFacts& facts, const LatentsExtras& extras) {
   const LatentsRequest request = latents_request(dataset, image, extras);
   const fs::path path = latents_cache_path(image.path, {image.width, image.height});
-  CacheFinding finding = check_latents_cache(path, request);
+  const std::string part = latents_part(request.bucket, request.variants > 0);
+  CacheFinding finding = look(store, path, part, [&](const auto& file) { return check_latents(file, request); });
   if (finding.state != CacheState::usable) return finding;
-  const CacheFacts* recorded = indexes.of(path).find(
-      path.filename().string(), latents_part(request.bucket, request.variants > 0), finding.contents);
+  const auto recorded = store.facts(path, part, finding.contents);
   finding = judge(std::move(finding), recorded, facts);
-  if (finding.state == CacheState::usable && recorded != nullptr && !is_same_image(*recorded, image.path)) {
+  if (finding.state == CacheState::usable && recorded && !is_same_image(*recorded, image.path)) {
     finding.state = CacheState::stale;
     finding.why = "the image was changed";
   }
   return finding;
 }
 
-CacheFinding find_text_cache(const fs::path& path, CacheIndexes& indexes, const TextRequest& request,
+CacheFinding find_text_cache(const fs::path& path, CacheStore& store, const TextRequest& request,
                              const CacheFacts& facts) {
-  CacheFinding finding = check_text_cache(path, request);
+  CacheFinding finding = look(store, path, kTextPart, [&](const auto& file) { return check_text(file, request); });
   if (finding.state != CacheState::usable) return finding;
-  const CacheFacts* recorded = indexes.of(path).find(path.filename().string(), kTextPart, finding.contents);
-  return judge(std::move(finding), recorded, facts);
+  return judge(finding, store.facts(path, kTextPart, finding.contents), facts);
+}
+
+StoredLatents load_latents(CacheStore& store, const fs::path& path, const LatentsRequest& request, int64_t number) {
+  const std::string part = latents_part(request.bucket, request.variants > 0);
+  return read_latents(*open_cache(store, path, part), request, number);
+}
+
+StoredText load_text(CacheStore& store, const fs::path& path, const TextRequest& request) {
+  return read_text(*open_cache(store, path, kTextPart), request);
 }
 
 std::vector<StaleCache> stale_caches(const Dataset& dataset) {
-  CacheIndexes indexes;
-  std::vector<StaleCache> stale;
-  const auto add = [&](const CacheFinding& finding, const fs::path& path, const ImageEntry& image) {
-    if (finding.state == CacheState::stale || finding.state == CacheState::unusable) {
-      stale.push_back({path, image.path, finding.why});
+  const auto npz = make_cache_store(CacheFormat::npz), shards = make_cache_store(CacheFormat::shard);
+  std::vector<std::vector<StaleCache>> found(dataset.images().size());
+  run_in_threads(static_cast<int64_t>(found.size()), [&](int64_t item) {
+    const ImageEntry& image = dataset.images()[static_cast<size_t>(item)];
+    for (const auto& store : {npz, shards}) {
+      const auto add = [&](const CacheFinding& finding, const fs::path& cache) {
+        if (finding.state != CacheState::stale && finding.state != CacheState::unusable) return;
+        const fs::path folder = store == shards ? shards_folder(cache_folder(cache)) : cache_folder(cache);
+        found[static_cast<size_t>(item)].push_back({folder / cache.filename(), image.path, finding.why});
+      };
+      const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
+      add(judge_latents(dataset, image, *store), latents);
+      add(judge_text(image, *store), text_cache_path(image.path));
     }
-  };
-  for (const ImageEntry& image : dataset.images()) {
-    add(find_latents_cache(dataset, image, indexes, latents_facts(dataset, image)),
-        latents_cache_path(image.path, {image.width, image.height}), image);
-    add(find_text_with_any_flags(image, indexes), text_cache_path(image.path), image);
-  }
+  });
+  std::vector<StaleCache> stale;
+  for (auto& of_image : found) std::move(of_image.begin(), of_image.end(), std::back_inserter(stale));
   return stale;
 }
 

@@ -2,11 +2,10 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
-#include "data/cache_index.h"
+#include "data/cache_store.h"
 #include "data/dataset.h"
 #include "data/latents_cache.h"
 #include "data/text_cache.h"
@@ -15,17 +14,6 @@ namespace loraptor::data {
 
 /// The name of the part of a text cache in loraptor_cache.json.
 inline constexpr const char* kTextPart = "text";
-
-/// The records of all folders that a run meets, each read once.
-class CacheIndexes {
- public:
-  /// The index of the folder that `cache` lies in.
-  CacheIndex& of(const std::filesystem::path& cache);
-  void flush();
-
- private:
-  std::map<std::filesystem::path, CacheIndex> indexes_;
-};
 
 /// What a run keeps of each image beyond a sample of the image as it is.
 struct LatentsExtras {
@@ -40,12 +28,17 @@ LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image, 
 CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image);
 CacheFacts text_facts(const std::string& caption);
 
-/// Looks at the file and at what was recorded about it. Usable files without a record count as good.
+/// Looks at the cache and at what was recorded about it. Usable files without a record count as good.
 ///   facts   what it must have been made from; facts that were not recorded are passed over
-CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheIndexes& indexes,
+CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheStore& store,
                                 const CacheFacts& facts, const LatentsExtras& extras = {});
-CacheFinding find_text_cache(const std::filesystem::path& path, CacheIndexes& indexes, const TextRequest& request,
+CacheFinding find_text_cache(const std::filesystem::path& path, CacheStore& store, const TextRequest& request,
                              const CacheFacts& facts);
+
+/// Reads a cache. Throws FileError as read_latents_cache and read_text_cache do, also if there is none.
+StoredLatents load_latents(CacheStore& store, const std::filesystem::path& path, const LatentsRequest& request,
+                           int64_t number);
+StoredText load_text(CacheStore& store, const std::filesystem::path& path, const TextRequest& request);
 
 /// A cache on disk that a run would make again.
 struct StaleCache {
@@ -54,8 +47,8 @@ struct StaleCache {
   std::string why;
 };
 
-/// Caches of the data set that are damaged or were made from another image, crop or caption. Models are not looked at.
-/// Throws FileError if an image cannot be read.
+/// Caches of the data set, of both formats, that are damaged, hold numbers that are not finite, or were made from
+/// another image, crop or caption. All are read. Models are not looked at. Throws FileError if an image cannot be read.
 std::vector<StaleCache> stale_caches(const Dataset& dataset);
 
 }  // namespace loraptor::data

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -21,11 +23,11 @@ using nlohmann::json;
 
 constexpr int kFormat = 1;
 
-struct FileStamp {
+struct ImageStamp {
   std::string bytes, changed;
 };
 
-FileStamp stamp_of(const fs::path& path) {
+ImageStamp stamp_of(const fs::path& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) throw FileError(path, "cannot be read.");
   return {fmt::format("{}", status.st_size), fmt::format("{}.{:09}", status.st_mtim.tv_sec, status.st_mtim.tv_nsec)};
@@ -41,7 +43,7 @@ bool is_about_image(const std::string& fact) { return fact.starts_with("image_")
 }  // namespace
 
 CacheFacts image_facts(const fs::path& image) {
-  const FileStamp stamp = stamp_of(image);
+  const ImageStamp stamp = stamp_of(image);
   return {{"image_bytes", stamp.bytes}, {"image_changed", stamp.changed}, {"image_xxh3", content_hash(image)}};
 }
 
@@ -49,16 +51,28 @@ bool is_same_image(const CacheFacts& recorded, const fs::path& image) {
   const auto bytes = recorded.find("image_bytes"), changed = recorded.find("image_changed"),
              hash = recorded.find("image_xxh3");
   if (bytes == recorded.end() || changed == recorded.end() || hash == recorded.end()) return true;
-  const FileStamp now = stamp_of(image);
+  const ImageStamp now = stamp_of(image);
   if (now.bytes != bytes->second) return false;
   return now.changed == changed->second || content_hash(image) == hash->second;
 }
 
 std::optional<std::string> first_difference(const CacheFacts& recorded, const CacheFacts& now) {
+  // Values of the others are hashes, which say nothing to people.
+  static const std::map<std::string, std::string> kHashed{
+      {"caption", "the caption was changed"},          {"vae", "the VAE is another one"},
+      {"clip_l", "the CLIP-L encoder is another one"}, {"clip_g", "the CLIP-G encoder is another one"},
+      {"t5xxl", "the T5 encoder is another one"},      {"base_weights", "the merged base weights are other ones"}};
+  static const std::map<std::string, std::string> kNames{{"resized", "the size before the crop"},
+                                                         {"interpolation", "the interpolation"},
+                                                         {"crop", "the crop"},
+                                                         {"colours", "the colours"},
+                                                         {"t5_length", "the number of T5 tokens"}};
   for (const auto& [fact, value] : now) {
     const auto before = recorded.find(fact);
     if (is_about_image(fact) || before == recorded.end() || before->second == value) continue;
-    return fmt::format("{}: was {}, is now {}", fact, before->second, value);
+    if (const auto words = kHashed.find(fact); words != kHashed.end()) return words->second;
+    const auto name = kNames.find(fact);
+    return fmt::format("{}: was {}, is now {}", name == kNames.end() ? fact : name->second, before->second, value);
   }
   return std::nullopt;
 }
@@ -70,7 +84,12 @@ CacheIndex::CacheIndex(fs::path folder) : folder_(std::move(folder)) { records_ 
 CacheIndex::Records CacheIndex::read() const {
   const fs::path path = folder_ / "loraptor_cache.json";
   Records records;
-  if (!fs::exists(path)) return records;
+  if (fs::exists(path)) read_file_of_records(path, records);
+  read_journal(records);
+  return records;
+}
+
+void CacheIndex::read_file_of_records(const fs::path& path, Records& records) {
   try {
     const std::string text = read_file(path);
     if (nests_deeper(text)) throw FileError(path, "is no record of caches: it nests too deeply.");
@@ -84,9 +103,24 @@ CacheIndex::Records CacheIndex::read() const {
   } catch (const json::exception& error) {
     log::warn("[{}] the record of what the caches were made from cannot be read ({}); it is started anew.",
               path.string(), error.what());
-    return {};
+    records.clear();
   }
-  return records;
+}
+
+/// Lines of a killed process may be cut off; they are passed over.
+void CacheIndex::read_journal(Records& records) const {
+  if (!fs::exists(journal())) return;
+  std::istringstream lines(read_file(journal()));
+  for (std::string line; std::getline(lines, line);) {
+    if (nests_deeper(line)) continue;
+    const json entry = json::parse(line, nullptr, false);
+    try {
+      records[entry.at("file").get<std::string>()][entry.at("part").get<std::string>()] = {
+          entry.at("contents").get<std::string>(), entry.at("facts").get<CacheFacts>()};
+    } catch (const json::exception&) {
+      continue;
+    }
+  }
 }
 
 const CacheFacts* CacheIndex::find(const std::string& file, const std::string& part,
@@ -99,9 +133,21 @@ const CacheFacts* CacheIndex::find(const std::string& file, const std::string& p
 }
 
 void CacheIndex::add(const std::string& file, const std::string& part, const std::string& contents, CacheFacts facts) {
+  const json entry{{"file", file}, {"part", part}, {"contents", contents}, {"facts", facts}};
+  append_line(entry.dump(-1, ' ', false, json::error_handler_t::replace));
   Record record{contents, std::move(facts)};
   records_[file][part] = record;
   added_[file][part] = std::move(record);
+}
+
+void CacheIndex::append_line(const std::string& line) const {
+  // Not while another process merges the journal, which removes it.
+  const FileLock lock = FileLock::take(cache_lock_path(folder_), 0);
+  std::ofstream file(journal(), std::ios::app | std::ios::binary);
+  // What a killed process left of a line ends here.
+  file << "\n" + line + "\n" << std::flush;
+  if (!file)
+    throw FileError(journal(), "cannot be written.\nHint: check the permissions and the free space of the disk.");
 }
 
 void CacheIndex::flush() {
@@ -119,6 +165,8 @@ void CacheIndex::flush() {
   }
   const json root{{"format", kFormat}, {"caches", caches}};
   write_file(folder_ / "loraptor_cache.json", root.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  std::error_code ignored;
+  fs::remove(journal(), ignored);
   added_.clear();
   records_ = std::move(all);
 }

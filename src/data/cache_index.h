@@ -21,7 +21,8 @@ CacheFacts image_facts(const std::filesystem::path& image);
 /// True if `recorded` says nothing about it.
 bool is_same_image(const CacheFacts& recorded, const std::filesystem::path& image);
 
-/// The first fact that differs, for people ("caption: was …, is now …"); facts that one side lacks count as equal.
+/// The first fact that differs, for people ("the crop: was centre, is now drawn"); facts that one side lacks count as
+/// equal.
 std::optional<std::string> first_difference(const CacheFacts& recorded, const CacheFacts& now);
 
 /// The records of one folder. Several processes may add to them at the same time.
@@ -34,10 +35,11 @@ class CacheIndex {
   ///   contents   checksum of the part's arrays as they are now: another program may have replaced them
   const CacheFacts* find(const std::string& file, const std::string& part, const std::string& contents) const;
 
-  /// Remembers a part that was just written. On disk after flush().
+  /// Remembers a part that was just written: at once as a line of `.loraptor_cache.journal`, so that it is known also
+  /// when the process is killed; in the file after flush(). Throws FileError.
   void add(const std::string& file, const std::string& part, const std::string& contents, CacheFacts facts);
 
-  /// Merges what was added into the file, under a lock. Throws FileError.
+  /// Merges what was added, and the journal, into the file, under a lock. Throws FileError.
   void flush();
 
  private:
@@ -47,6 +49,10 @@ class CacheIndex {
   };
   using Records = std::map<std::string, std::map<std::string, Record>>;  // file -> part
   Records read() const;
+  static void read_file_of_records(const std::filesystem::path& path, Records& records);
+  void read_journal(Records& records) const;
+  void append_line(const std::string& line) const;
+  std::filesystem::path journal() const { return folder_ / ".loraptor_cache.journal"; }
 
   std::filesystem::path folder_;
   Records records_, added_;

@@ -9,13 +9,13 @@
 
 namespace loraptor::data {
 
-std::string contents_of(const io::NpzFile& file, const std::vector<std::string>& names) {
+std::string contents_of(const io::ArrayFile& file, const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += fmt::format("{}={:08x};", name, file.checksum(name));
   return fmt::format("{:016x}", xxh3(text));
 }
 
-void expect_array(const io::NpzFile& file, const std::string& name, const std::vector<at::ScalarType>& dtypes,
+void expect_array(const io::ArrayFile& file, const std::string& name, const std::vector<at::ScalarType>& dtypes,
                   const std::vector<int64_t>& shape) {
   const io::NpyInfo info = file.info(name);
   if (std::find(dtypes.begin(), dtypes.end(), info.dtype) == dtypes.end()) {
@@ -32,11 +32,12 @@ void expect_array(const io::NpzFile& file, const std::string& name, const std::v
   }
 }
 
-at::Tensor read_finite(const io::NpzFile& file, const std::string& name) {
+at::Tensor read_finite(const io::ArrayFile& file, const std::string& name) {
   const at::Tensor numbers = file.read(name).to(at::kFloat);
   if (!numbers.isfinite().all().item<bool>()) {
     throw FileError(file.path(), fmt::format("array '{}': got NaN or infinity, expected finite numbers.\n"
-                                             "Hint: delete the file; it is made again.",
+                                             "Hint: delete the file; it is made again. `loraptor dataset` names all "
+                                             "that are damaged.",
                                              name));
   }
   return numbers;

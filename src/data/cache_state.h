@@ -22,15 +22,15 @@ struct CacheFinding {
   bool is_recorded = false;  // loraptor_cache.json tells what it was made from
 };
 
-/// Checksum of some arrays of an archive, from its directory alone: 16 hexadecimal digits.
-std::string contents_of(const io::NpzFile& file, const std::vector<std::string>& names);
+/// Checksum of some arrays of a file, without reading them: 16 hexadecimal digits.
+std::string contents_of(const io::ArrayFile& file, const std::vector<std::string>& names);
 
 /// Throws FileError unless the array is there with one of the dtypes and the shape (-1: any size, but at least 1).
-void expect_array(const io::NpzFile& file, const std::string& name, const std::vector<at::ScalarType>& dtypes,
+void expect_array(const io::ArrayFile& file, const std::string& name, const std::vector<at::ScalarType>& dtypes,
                   const std::vector<int64_t>& shape);
 
 /// Reads an array as float32. Throws FileError, also if a number is not finite.
-at::Tensor read_finite(const io::NpzFile& file, const std::string& name);
+at::Tensor read_finite(const io::ArrayFile& file, const std::string& name);
 
 /// Opens an archive whose other arrays are to be kept, or nothing (with a warning if it is damaged).
 std::optional<io::NpzFile> open_to_keep(const std::filesystem::path& path);

@@ -1,6 +1,7 @@
 // The caption file beside an image.
 #include "data/caption_file.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <vector>
 
@@ -10,7 +11,9 @@
 
 namespace loraptor::data {
 
-std::string parse_caption(const std::string& path, std::string text, bool all_lines) {
+namespace fs = std::filesystem;
+
+std::string parse_caption(const std::string& path, std::string_view text, bool all_lines) {
   if (text.empty()) {
     throw FileError(path,
                     "caption file: got 0 bytes, expected text.\nHint: write a caption, or a blank line for an "
@@ -19,8 +22,8 @@ std::string parse_caption(const std::string& path, std::string text, bool all_li
   if (!is_utf8(text)) {
     throw FileError(path, "caption file: got bytes that are not UTF-8, expected UTF-8 text.\nHint: save it as UTF-8.");
   }
-  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
-  if (!all_lines) return strip(std::string_view(text).substr(0, text.find_first_of("\r\n")));
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  if (!all_lines) return strip(text.substr(0, text.find_first_of("\r\n")));
   const std::vector<std::string> lines = split(replace_all(replace_all(text, "\r\n", "\n"), "\r", "\n"), "\n");
   std::vector<std::string> kept;
   for (const std::string& line : lines) {
@@ -29,18 +32,23 @@ std::string parse_caption(const std::string& path, std::string text, bool all_li
   return join(kept, "\n");
 }
 
-StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules) {
-  const std::string base = without_extension(image_path);
-  std::vector<std::string> candidates{base + rules.extension};
-  std::vector<std::string> pieces = split(base, "_");
-  if (pieces.size() >= 5) {
-    pieces.resize(pieces.size() - 4);
-    candidates.push_back(join(pieces, "_") + rules.extension);
-  }
-  for (const std::string& path : candidates) {
-    if (std::filesystem::is_regular_file(path)) return {parse_caption(path, read_file(path), rules.all_lines), true};
+StoredCaption caption_elsewhere(const std::string& image_path, const CaptionFileRules& rules) {
+  constexpr std::ptrdiff_t kFaceNumbers = 4;  // _cx_cy_w_h
+  if (std::count(image_path.begin(), image_path.end(), '_') >= kFaceNumbers) {
+    std::vector<std::string> pieces = split(without_extension(image_path), "_");
+    if (pieces.size() > kFaceNumbers) {
+      pieces.resize(pieces.size() - kFaceNumbers);
+      const std::string path = join(pieces, "_") + rules.extension;
+      if (fs::is_regular_file(path)) return {parse_caption(path, read_file(path), rules.all_lines), true};
+    }
   }
   return {rules.class_tokens.value_or(""), false};
+}
+
+StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules) {
+  const std::string path = without_extension(image_path) + rules.extension;
+  if (fs::is_regular_file(path)) return {parse_caption(path, read_file(path), rules.all_lines), true};
+  return caption_elsewhere(image_path, rules);
 }
 
 }  // namespace loraptor::data

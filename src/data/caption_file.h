@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace loraptor::data {
 
@@ -25,8 +26,11 @@ struct StoredCaption {
 /// Source: sd-scripts@48d368f library/train_util.py:DreamBoothDataset.read_caption.
 StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules);
 
+/// The caption of an image that has none of its own name: that of the face detector's name, or the class tokens.
+StoredCaption caption_elsewhere(const std::string& image_path, const CaptionFileRules& rules);
+
 /// The caption in the bytes of a caption file: its first line, or with all_lines all lines that are not blank.
 /// Throws FileError naming `path` if there are no bytes or if they are not UTF-8.
-std::string parse_caption(const std::string& path, std::string text, bool all_lines);
+std::string parse_caption(const std::string& path, std::string_view text, bool all_lines);
 
 }  // namespace loraptor::data

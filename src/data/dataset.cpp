@@ -69,8 +69,9 @@ Dataset Dataset::build(const DataConfig& flags, uint64_t seed) {
 }
 
 DatasetGroups Dataset::build_groups(const DataConfig& flags, uint64_t seed) {
-  const ScannedDatasets scanned = scan_datasets(flags);
-  return {Dataset(build_content(scanned, flags, seed, false)), Dataset(build_content(scanned, flags, seed, true))};
+  ScannedDatasets scanned = scan_datasets(flags);
+  Dataset validation(build_content(scanned, flags, seed, true));
+  return {Dataset(build_content(std::move(scanned), flags, seed, false)), std::move(validation)};
 }
 
 void DatasetGroups::set_caption_variants(int64_t count) {

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <set>
 #include <span>
+#include <thread>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "data/dataset_toml.h"
 #include "data/python_text.h"
 #include "data/validation_split.h"
@@ -21,8 +23,8 @@ namespace fs = std::filesystem;
 
 /// An image on its way into the group.
 struct Candidate {
-  const ScannedImage* image;
-  int64_t subset;  // number in DatasetPart::subsets
+  ScannedImage* image;  // its texts are moved into the group
+  int64_t subset;       // number in DatasetPart::subsets
   int64_t repeats;
 };
 
@@ -33,35 +35,51 @@ const std::string& source_of(const SubsetConfig& subset) {
 bool has_split(const DatasetConfig& config) { return config.validation_split > 0 && config.validation_split <= 1; }
 
 /// The images of a subset that belong to the group, in the order in which they are registered.
-std::vector<const ScannedImage*> select_images(const ScannedSubset& subset, const DatasetConfig& config, uint64_t seed,
-                                               bool is_validation) {
+std::vector<ScannedImage*> select_images(ScannedSubset& subset, const DatasetConfig& config, uint64_t seed,
+                                         bool is_validation) {
   const auto count = static_cast<int64_t>(subset.images.size());
   // Regularisation images are all for training.
   const double fraction = subset.config.is_reg ? 0.0 : config.validation_split;
   const uint64_t split_seed = config.validation_seed ? static_cast<uint64_t>(*config.validation_seed) : seed;
   const SplitParts parts = split_for_validation(count, fraction, split_seed);
-  std::vector<const ScannedImage*> images;
+  std::vector<ScannedImage*> images;
   for (const int64_t i : is_validation ? parts.validation : parts.training) {
     images.push_back(&subset.images[static_cast<size_t>(i)]);
   }
   return images;
 }
 
-void count_tags(const ScannedImage& image, std::map<std::string, int64_t>& counts) {
-  std::string_view rest = image.tag_source;
-  for (bool is_last = false; !is_last;) {
-    const size_t end = std::min(rest.find(','), rest.size());
-    if (std::string tag = lower(strip(rest.substr(0, end))); !tag.empty()) ++counts[std::move(tag)];
-    is_last = end == rest.size();
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+/// Adds to `counts` how often each tag occurs. Most images have the same few: each text is looked at once.
+void count_tags(std::span<ScannedImage* const> images, std::map<std::string, int64_t>& counts) {
+  constexpr size_t kImagesPerThread = 5000;
+  using Texts = std::unordered_map<std::string_view, int64_t>;
+  std::vector<Texts> parts(images.size() / kImagesPerThread + 1);
+  if (parts.size() > 2) parts.resize(std::clamp<size_t>(std::thread::hardware_concurrency(), 1, parts.size()));
+  run_in_threads(static_cast<int64_t>(parts.size()), [&](int64_t item) {
+    const auto part = static_cast<size_t>(item);
+    Texts texts;
+    const size_t begin = images.size() * part / parts.size(), end = images.size() * (part + 1) / parts.size();
+    for (const ScannedImage* image : images.subspan(begin, end - begin)) {
+      std::string_view rest = image->tag_source();
+      for (size_t comma; (comma = rest.find(',')) != std::string_view::npos; rest.remove_prefix(comma + 1)) {
+        ++texts[rest.substr(0, comma)];
+      }
+      ++texts[rest];
+    }
+    parts[part] = std::move(texts);
+  });
+  for (const Texts& texts : parts) {
+    for (const auto& [text, count] : texts) {
+      if (std::string tag = lower(strip(text)); !tag.empty()) counts[std::move(tag)] += count;
+    }
   }
 }
 
 /// Fills `part`'s subsets, counts and tags; returns the images in registration order.
-std::vector<Candidate> collect_candidates(DatasetPart& part, const std::vector<ScannedSubset>& subsets, uint64_t seed,
+std::vector<Candidate> collect_candidates(DatasetPart& part, std::vector<ScannedSubset>& subsets, uint64_t seed,
                                           bool is_validation) {
   std::vector<Candidate> training, regularisation;
-  for (const ScannedSubset& subset : subsets) {
+  for (ScannedSubset& subset : subsets) {
     if (is_validation && subset.config.is_reg) continue;
     auto& counts = part.tag_frequency[base_name(source_of(subset.config))];
     const auto images = select_images(subset, part.config, seed, is_validation);
@@ -69,8 +87,8 @@ std::vector<Candidate> collect_candidates(DatasetPart& part, const std::vector<S
     const auto number = static_cast<int64_t>(part.subsets.size());
     const int64_t repeats = is_validation ? 1 : subset.config.num_repeats;
     part.subsets.push_back({subset.config, static_cast<int64_t>(images.size())});
-    for (const ScannedImage* image : images) {
-      count_tags(*image, counts);
+    count_tags(images, counts);
+    for (ScannedImage* image : images) {
       (subset.config.is_reg ? regularisation : training).push_back({image, number, repeats});
       (subset.config.is_reg ? part.num_reg_images : part.num_train_images) += repeats;
     }
@@ -89,23 +107,46 @@ std::vector<Candidate> collect_candidates(DatasetPart& part, const std::vector<S
   return training;
 }
 
+std::string_view folder_of(std::string_view path) { return path.substr(0, path.rfind('/') + 1); }  // npos + 1 is 0
+
 /// Absolute paths without `.` and `..`; what a folder is called in the end is found out once.
 class NormalPaths {
  public:
-  std::string of(const std::string& path) {
-    const size_t name = path.rfind('/') + 1;  // npos + 1 is 0
-    const auto [folder, is_new] = folders_.try_emplace(path.substr(0, name));
-    if (is_new) folder->second = (fs::absolute(folder->first) / "").lexically_normal().string();
-    return folder->second + path.substr(name);
+  const std::string& folder(std::string_view folder) {
+    if (last_ != nullptr && last_->first == folder) return last_->second;
+    const auto [known, is_new] = folders_.try_emplace(std::string(folder));
+    if (is_new) known->second = (fs::absolute(known->first) / "").lexically_normal().string();
+    last_ = &*known;
+    return known->second;
+  }
+  std::string of(std::string_view path) {
+    const std::string_view folder_part = folder_of(path);
+    return folder(folder_part) + std::string(path.substr(folder_part.size()));
   }
 
  private:
   std::unordered_map<std::string, std::string> folders_;
+  const std::pair<const std::string, std::string>* last_ = nullptr;
 };
 
+/// Whether no file can occur twice: the images are of different folders, or listed in ascending order.
+bool are_distinct(const std::vector<Candidate>& candidates, NormalPaths& paths) {
+  std::set<std::string> folders;
+  std::string_view last_folder, last_path;
+  for (const Candidate& candidate : candidates) {
+    const std::string_view path = candidate.image->path, folder = folder_of(path);
+    const bool is_same = !last_path.empty() && folder == last_folder;
+    if (is_same ? path <= last_path : !folders.insert(paths.folder(folder)).second) return false;
+    last_folder = folder;
+    last_path = path;
+  }
+  return true;
+}
+
 /// One image per file: a later candidate takes the place of an earlier one.
-std::vector<Candidate> without_duplicates(const std::vector<Candidate>& candidates) {
+std::vector<Candidate> without_duplicates(std::vector<Candidate> candidates) {
   NormalPaths paths;
+  if (are_distinct(candidates, paths)) return candidates;
   std::unordered_map<std::string, size_t> places;
   std::vector<Candidate> unique;
   for (const Candidate& candidate : candidates) {
@@ -143,14 +184,32 @@ void form_buckets(DatasetPart& part, std::span<const ImageEntry> images) {
   }
 }
 
-ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const std::vector<Size>& table,
+/// Chooses each size's bucket once.
+class BucketChooser {
+ public:
+  explicit BucketChooser(const BucketConfig& config) : config_(config), table_(bucket_table(config)) {}
+
+  const BucketChoice& choose(const ScannedImage& image) {
+    const auto key = static_cast<uint64_t>(image.size.width) << 32 ^ static_cast<uint64_t>(image.size.height);
+    const auto known = choices_.find(key);
+    if (known != choices_.end()) return known->second;
+    return choices_.emplace(key, choose_bucket(config_, table_, image.size, image.path)).first->second;
+  }
+
+ private:
+  const BucketConfig& config_;
+  const std::vector<Size> table_;
+  std::unordered_map<uint64_t, BucketChoice> choices_;  // sides that are chosen for have less than 32 bits
+};
+
+ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const BucketChoice& choice,
                       double prior_loss_weight) {
   const SubsetConfig& subset = part.subsets[static_cast<size_t>(candidate.subset)].config;
-  const ScannedImage& image = *candidate.image;
-  // A copied text takes no more room than it needs, an assigned one may.
-  ImageEntry entry{image.path, image.caption, choose_bucket(part.bucket_config, table, image.size, image.path)};
-  // A relative key of a metadata file is the end of the path.
-  entry.key_begin = static_cast<uint32_t>(image.path.size() - std::min(image.key.size(), image.path.size()));
+  ScannedImage& image = *candidate.image;
+  ImageEntry entry{std::move(image.path), std::move(image.caption), choice};
+  entry.path.shrink_to_fit();
+  entry.caption.shrink_to_fit();
+  entry.key_begin = image.key_begin;
   entry.width = static_cast<int32_t>(image.size.width);
   entry.height = static_cast<int32_t>(image.size.height);
   entry.repeats = static_cast<int32_t>(candidate.repeats);
@@ -160,12 +219,25 @@ ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const
   return entry;
 }
 
+std::string_view without_ending(const ImageEntry& image) {
+  return std::string_view(image.path).substr(0, image.path.size() - extension_of(image.path).size());
+}
+
+/// Whether no two images can share a name: in ascending order those that do would lie between `name.` and `name/`.
+bool have_own_names(std::span<const ImageEntry> images) {
+  for (size_t i = 1; i < images.size(); ++i) {
+    const std::string_view path = images[i].path, name = without_ending(images[i - 1]);
+    if (path <= images[i - 1].path) return false;
+    if (path.size() > name.size() && path[name.size()] == '.' && path.starts_with(name)) return false;
+  }
+  return true;
+}
+
 void warn_about_shared_names(std::span<const ImageEntry> images) {
+  if (have_own_names(images)) return;
   std::unordered_map<std::string_view, const ImageEntry*> names;
   for (const ImageEntry& image : images) {
-    const size_t extension = extension_of(image.path).size();
-    const auto name = std::string_view(image.path).substr(0, image.path.size() - extension);
-    const auto [other, is_new] = names.emplace(name, &image);
+    const auto [other, is_new] = names.emplace(without_ending(image), &image);
     if (!is_new) {
       log::warn("'{}' and '{}' differ only in their extension: they share a caption and cache files",
                 other->second->path, image.path);
@@ -173,18 +245,18 @@ void warn_about_shared_names(std::span<const ImageEntry> images) {
   }
 }
 
-void add_dataset(DatasetContent& content, const DatasetConfig& config, const std::vector<ScannedSubset>& subsets,
+void add_dataset(DatasetContent& content, const DatasetConfig& config, std::vector<ScannedSubset>& subsets,
                  double prior_loss_weight) {
   DatasetPart part;
   part.config = config;
   part.bucket_config = config.buckets();
   if (const auto problem = adjust_bucket_limits(part.bucket_config)) throw UsageError("[data set] " + *problem);
   const auto candidates = without_duplicates(collect_candidates(part, subsets, content.seed, content.is_validation));
-  const std::vector<Size> table = bucket_table(part.bucket_config);
+  BucketChooser chooser(part.bucket_config);
   const size_t first = content.images.size();
   content.images.reserve(first + candidates.size());
   for (const Candidate& candidate : candidates) {
-    ImageEntry entry = make_entry(candidate, part, table, prior_loss_weight);
+    ImageEntry entry = make_entry(candidate, part, chooser.choose(*candidate.image), prior_loss_weight);
     entry.index = static_cast<int32_t>(content.images.size());
     entry.dataset = static_cast<int32_t>(content.parts.size());
     if (candidate.image->mask_path) content.mask_paths.emplace(entry.index, *candidate.image->mask_path);
@@ -214,6 +286,18 @@ void warn_about_dataset(const DatasetConfig& config) {
   }
   if (config.validation_split != 0 && !has_split(config)) {
     log::warn("validation_split {} is not between 0 and 1: nothing is set aside", config.validation_split);
+  }
+}
+
+/// Says once how many images carry an EXIF orientation: the reference passes it over too, to many a user's surprise.
+void tell_turned(std::vector<std::string> turned, ScanFindings* findings) {
+  if (findings != nullptr) {
+    findings->turned = std::move(turned);
+  } else if (!turned.empty()) {
+    log::warn(
+        "{} images carry an EXIF orientation, which is ignored: they are trained as they are stored, turned or "
+        "mirrored, such as '{}'. Hint: turn their pixels, for example by `mogrify -auto-orient`.",
+        turned.size(), turned.front());
   }
 }
 
@@ -273,15 +357,20 @@ std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config, ScanFinding
 
 ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings) {
   ScannedDatasets scanned{load_datasets_config(flags), {}};
+  std::vector<std::string> turned;
   for (const DatasetConfig& config : scanned.config.datasets) {
     warn_about_dataset(config);
-    scanned.subsets.push_back(scan_subsets(config, findings));
+    for (const ScannedSubset& subset : scanned.subsets.emplace_back(scan_subsets(config, findings))) {
+      for (const ScannedImage& image : subset.images) {
+        if (image.is_turned) turned.push_back(image.path);
+      }
+    }
   }
+  tell_turned(std::move(turned), findings);
   return scanned;
 }
 
-DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,
-                             bool is_validation) {
+DatasetContent build_content(ScannedDatasets&& scanned, const DataConfig& flags, uint64_t seed, bool is_validation) {
   DatasetContent content;
   content.flags = flags;
   content.from_file = scanned.config.from_file;
@@ -293,6 +382,16 @@ DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& f
     add_dataset(content, config, scanned.subsets[i], scanned.config.prior_loss_weight);
   }
   return content;
+}
+
+DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,
+                             bool is_validation) {
+  // Nothing is set aside of data sets without a split, so their many texts need no copy.
+  ScannedDatasets copy{scanned.config, std::vector<std::vector<ScannedSubset>>(scanned.subsets.size())};
+  for (size_t i = 0; i < copy.subsets.size(); ++i) {
+    if (!is_validation || has_split(copy.config.datasets[i])) copy.subsets[i] = scanned.subsets[i];
+  }
+  return build_content(std::move(copy), flags, seed, is_validation);
 }
 
 }  // namespace loraptor::data

@@ -42,4 +42,7 @@ ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings = 
 DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,
                              bool is_validation);
 
+/// The same, taking the images' texts instead of copying them.
+DatasetContent build_content(ScannedDatasets&& scanned, const DataConfig& flags, uint64_t seed, bool is_validation);
+
 }  // namespace loraptor::data

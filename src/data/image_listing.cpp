@@ -2,15 +2,19 @@
 #include "data/image_listing.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <optional>
 
 #include "base/error.h"
@@ -24,16 +28,11 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kLatentsEnding = "_sd3.npz";
 
-bool is_image_extension(const std::string& extension) {
-  static const std::unordered_set<std::string> known{".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl",
-                                                     ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP", ".AVIF", ".JXL"};
-  return known.contains(extension);
-}
-
-bool is_folder(const dirent& entry, const std::string& folder) {
-  if (entry.d_type != DT_UNKNOWN && entry.d_type != DT_LNK) return entry.d_type == DT_DIR;
-  std::error_code ignored;
-  return fs::is_directory(fs::path(folder) / entry.d_name, ignored);
+bool is_image_name(std::string_view name) {
+  constexpr std::array<std::string_view, 14> kKnown{".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl",
+                                                    ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP", ".AVIF", ".JXL"};
+  const size_t dot = name.rfind('.');  // names that begin with a dot are not asked for
+  return dot != std::string_view::npos && std::find(kKnown.begin(), kKnown.end(), name.substr(dot)) != kKnown.end();
 }
 
 /// Takes a number of 1 to 9 digits from the end of the text; nullopt if there is none.
@@ -61,32 +60,111 @@ void note_cache(std::string_view name, CachedSizes& sizes) {
   const auto height = take_number(name);
   if (!height || !take_letter(name, 'x')) return;
   const auto width = take_number(name);
-  if (width && take_letter(name, '_')) sizes.emplace(name, Size{*width, *height});
+  if (width && take_letter(name, '_')) sizes[name].push_back({*width, *height});
+}
+
+/// One entry as the kernel gives it.
+struct RawEntry {
+  ino64_t inode;
+  off64_t offset;
+  unsigned short length;
+  unsigned char type;
+  char name[1];
+};
+
+/// Reads a folder in large pieces, which the listing keeps: readdir asks for 32 KB at a time and copies each name.
+class FolderReader {
+ public:
+  explicit FolderReader(const std::string& path) : path_(path), descriptor_(::open(path.c_str(), kFlags)) {
+    if (descriptor_ < 0) fail();
+  }
+  ~FolderReader() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  FolderReader(const FolderReader&) = delete;
+  FolderReader& operator=(const FolderReader&) = delete;
+
+  FolderListing list() {
+    // A small folder, the usual case, needs no large piece.
+    for (size_t bytes = 32'768;; bytes = kPieceBytes) {
+      auto piece = std::make_unique_for_overwrite<char[]>(bytes);
+      const long got = ::syscall(SYS_getdents64, descriptor_, piece.get(), bytes);
+      if (got < 0) fail();
+      if (got == 0) break;
+      for (long at = 0; at < got;) {
+        const char* name = piece.get() + at + offsetof(RawEntry, name);
+        const auto* entry = reinterpret_cast<const RawEntry*>(piece.get() + at);
+        at += entry->length;
+        if (name[0] != '.') add(entry->type, name);
+      }
+      listing_.texts.push_back(std::move(piece));
+    }
+    sort_names(listing_.images);
+    for (auto& [stem, sizes] : listing_.cached_sizes) std::sort(sizes.begin(), sizes.end());
+    return std::move(listing_);
+  }
+
+ private:
+  static constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  static constexpr size_t kPieceBytes = 1 << 20;
+
+  [[noreturn]] void fail() const {
+    throw FileError(path_, fmt::format("folder cannot be listed: {}.", std::strerror(errno)));
+  }
+
+  void add(unsigned char type, const char* text) {
+    const std::string_view name(text);
+    if (type == DT_DIR) return;
+    if (type == DT_UNKNOWN || type == DT_LNK) {
+      listing_.is_plain = false;
+      struct stat status {};
+      if (::fstatat(descriptor_, text, &status, 0) == 0 && S_ISDIR(status.st_mode)) return;
+    }
+    if (is_image_name(name)) {
+      listing_.images.push_back(name);
+    } else {
+      note_cache(name, listing_.cached_sizes);
+    }
+  }
+
+  std::string path_;
+  int descriptor_;
+  FolderListing listing_;
+};
+
+/// The eight bytes of a name after `skipped`, as a number that sorts like them.
+uint64_t sort_key(std::string_view name, size_t skipped) {
+  std::array<unsigned char, 8> bytes{};
+  if (name.size() > skipped)
+    std::memcpy(bytes.data(), name.data() + skipped, std::min<size_t>(8, name.size() - skipped));
+  uint64_t key = 0;
+  for (const unsigned char byte : bytes) key = key << 8 | byte;
+  return key;
 }
 
 }  // namespace
 
-FolderListing list_folder(const std::string& folder) {
-  const std::string path = folder.empty() ? "." : folder;
-  const std::unique_ptr<DIR, int (*)(DIR*)> opened(::opendir(path.c_str()), ::closedir);
-  if (opened == nullptr) throw FileError(path, fmt::format("folder cannot be listed: {}.", std::strerror(errno)));
-  FolderListing listing;
-  while (const dirent* entry = ::readdir(opened.get())) {
-    std::string name = entry->d_name;
-    if (name.starts_with('.') || is_folder(*entry, path)) continue;
-    if (is_image_extension(extension_of(name))) {
-      listing.images.push_back(std::move(name));
-      continue;
-    }
-    note_cache(name, listing.cached_sizes);
+void sort_names(std::vector<std::string_view>& names) {
+  if (names.empty()) return;
+  size_t common = names.front().size();
+  for (const std::string_view name : names) {
+    const auto [one, other] = std::mismatch(name.begin(), name.end(), names.front().begin(),
+                                            names.front().begin() + static_cast<std::ptrdiff_t>(common));
+    common = static_cast<size_t>(one - name.begin());
   }
-  std::sort(listing.images.begin(), listing.images.end());
-  return listing;
+  std::vector<std::pair<uint64_t, std::string_view>> keyed;
+  keyed.reserve(names.size());
+  for (const std::string_view name : names) keyed.emplace_back(sort_key(name, common), name);
+  std::sort(keyed.begin(), keyed.end());
+  for (size_t i = 0; i < names.size(); ++i) names[i] = keyed[i].second;
 }
+
+FolderListing list_folder(const std::string& folder) { return FolderReader(folder.empty() ? "." : folder).list(); }
 
 std::vector<std::string> list_images(const std::string& folder) {
   std::vector<std::string> paths;
-  for (const std::string& name : list_folder(folder).images) paths.push_back((fs::path(folder) / name).string());
+  const FolderListing listing = list_folder(folder);
+  for (const std::string_view name : listing.images) paths.push_back((fs::path(folder) / name).string());
   return paths;
 }
 
@@ -95,26 +173,26 @@ Size header_size(const std::string& path) {
   return {width, height};
 }
 
-Size FolderListing::size_with_caches(const std::string& image_path, const Size& header) const {
+Size FolderListing::size_with_caches(std::string_view name, const Size& header) const {
   if (cached_sizes.empty()) return header;
-  const auto [begin, end] = cached_sizes.equal_range(without_extension(base_name(image_path)));
-  if (begin == end) return header;
-  const bool is_webp = lower(extension_of(image_path)) == ".webp";
-  if (std::next(begin) == end && !is_webp) return begin->second;
+  const auto found = cached_sizes.find(name.substr(0, name.rfind('.')));
+  if (found == cached_sizes.end()) return header;
+  const std::vector<Size>& sizes = found->second;
+  const bool is_webp = lower(extension_of(name)) == ".webp";
+  if (sizes.size() == 1 && !is_webp) return sizes.front();
   // Several caches: the one of the present image counts. The reference reports some WebP files one pixel too small and
   // names their caches so.
-  const bool fits = std::any_of(begin, end, [&](const auto& cache) {
-    const Size& size = cache.second;
+  const bool fits = std::any_of(sizes.begin(), sizes.end(), [&](const Size& size) {
     return size == header || (is_webp && size == Size{header.width - 1, header.height - 1});
   });
-  return fits ? header : begin->second;
+  return fits ? header : sizes.front();
 }
 
 Size SizeFinder::size_of(const std::string& image_path) {
   const std::string folder = fs::path(image_path).parent_path().string();
   auto known = folders_.find(folder);
   if (known == folders_.end()) known = folders_.emplace(folder, list_folder(folder)).first;
-  return known->second.size_with_caches(image_path, header_size(image_path));
+  return known->second.size_with_caches(base_name(image_path), header_size(image_path));
 }
 
 }  // namespace loraptor::data

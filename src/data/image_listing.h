@@ -1,9 +1,10 @@
 // Which images a folder holds, and how large they are.
 #pragma once
 
-#include <map>
+#include <memory>
 #include <string>
-#include <unordered_set>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "data/bucket.h"
@@ -11,16 +12,19 @@
 namespace loraptor::data {
 
 /// Sizes in the names of latent caches (<stem>_<width>x<height>_sd3.npz), by the stem of their image.
-using CachedSizes = std::multimap<std::string, Size>;
+using CachedSizes = std::unordered_map<std::string_view, std::vector<Size>>;
 
-/// The files directly in a folder, listed once.
+/// The files directly in a folder, listed once. The names live as long as the listing.
 struct FolderListing {
-  std::vector<std::string> images;  // names of images, sorted
+  std::vector<std::string_view> images;  // names of images, sorted; a zero byte follows each
   CachedSizes cached_sizes;
+  bool is_plain = true;  // all entries say what they are, none is a link: what they are cannot change from afar
+  std::vector<std::unique_ptr<char[]>> texts{};  // what the names are part of
 
   /// The size of an image as the reference's caches see it.
+  ///   name     file name of the image
   ///   header   what the file itself says
-  Size size_with_caches(const std::string& image_path, const Size& header) const;
+  Size size_with_caches(std::string_view name, const Size& header) const;
 };
 
 /// Lists a folder; an empty path is the working folder. Images are files with extension .png .jpg .jpeg .webp .bmp
@@ -30,6 +34,9 @@ FolderListing list_folder(const std::string& folder);
 
 /// Paths of the images directly in `folder`, sorted: folder joined with the name.
 std::vector<std::string> list_images(const std::string& folder);
+
+/// Sorts names by their bytes. Fast for many names that begin alike.
+void sort_names(std::vector<std::string_view>& names);
 
 /// Width and height from the file's header. Throws FileError.
 Size header_size(const std::string& path);
@@ -42,7 +49,7 @@ class SizeFinder {
   Size size_of(const std::string& image_path);
 
  private:
-  std::map<std::string, FolderListing> folders_;
+  std::unordered_map<std::string, FolderListing> folders_;
 };
 
 }  // namespace loraptor::data

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kChannels = 16;
 constexpr int64_t kFactor = 8;
-const std::vector<at::ScalarType> kFloats{at::kFloat, at::kHalf};
+const std::vector<at::ScalarType> kFloats{at::kFloat, at::kHalf, at::kBFloat16};
 
 /// The keys of one bucket, or of one variant of the image there.
 struct Keys {
@@ -25,7 +25,7 @@ struct Keys {
 };
 
 /// Names of the arrays of a part that are there; of variants all, whatever their number.
-std::vector<std::string> present_keys(const io::NpzFile& file, const Size& bucket, bool variants) {
+std::vector<std::string> present_keys(const io::ArrayFile& file, const Size& bucket, bool variants) {
   std::vector<std::string> names;
   for (int64_t number = variants ? 1 : 0;; ++number) {
     const Keys keys(bucket, number);
@@ -39,13 +39,13 @@ std::vector<std::string> present_keys(const io::NpzFile& file, const Size& bucke
   return names;
 }
 
-bool has_arrays(const io::NpzFile& file, const Keys& keys, const LatentsRequest& request) {
+bool has_arrays(const io::ArrayFile& file, const Keys& keys, const LatentsRequest& request) {
   return file.has(keys.latents) && (!request.flipped || file.has(keys.flipped)) &&
          (!request.mask || file.has(keys.mask)) && (!request.moments || file.has(keys.moments)) &&
          (!request.moments || !request.flipped || file.has(keys.flipped_moments));
 }
 
-void check_arrays(const io::NpzFile& file, const Keys& keys, const LatentsRequest& request) {
+void check_arrays(const io::ArrayFile& file, const Keys& keys, const LatentsRequest& request) {
   const int64_t h = request.bucket.height / kFactor, w = request.bucket.width / kFactor;
   expect_array(file, keys.latents, kFloats, {kChannels, h, w});
   expect_array(file, keys.original, {at::kLong, at::kInt}, {2});
@@ -73,8 +73,7 @@ void add_arrays(io::NamedTensors& tensors, const Keys& keys, const StoredLatents
 std::string write_part(const fs::path& path, const Size& bucket, const io::NamedTensors& tensors, bool variants) {
   const auto kept = open_to_keep(path);
   io::write_npz(path, tensors, kept ? &*kept : nullptr);
-  const io::NpzFile written(path);
-  return contents_of(written, present_keys(written, bucket, variants));
+  return latents_contents(io::NpzFile(path), bucket, variants);
 }
 
 fs::path named(const fs::path& image, const Size& size) {
@@ -97,25 +96,30 @@ std::string latents_part(const Size& bucket, bool variants) {
   return fmt::format("{}x{}{}", bucket.height / kFactor, bucket.width / kFactor, variants ? "_v" : "");
 }
 
-CacheFinding check_latents_cache(const fs::path& path, const LatentsRequest& request) {
-  if (!fs::exists(path)) return {};
+CacheFinding check_latents(const io::ArrayFile& file, const LatentsRequest& request) {
   try {
-    const io::NpzFile file(path);
     const auto [first, last] = request.numbers();
     for (int64_t number = first; number <= last; ++number) {
       const Keys keys(request.bucket, number);
       if (!has_arrays(file, keys, request)) return {};
       check_arrays(file, keys, request);
     }
-    return {.state = CacheState::usable,
-            .contents = contents_of(file, present_keys(file, request.bucket, request.variants > 0))};
+    return {.state = CacheState::usable, .contents = latents_contents(file, request.bucket, request.variants > 0)};
   } catch (const FileError& error) {
     return {.state = CacheState::unusable, .why = error.what()};
   }
 }
 
-StoredLatents read_latents_cache(const fs::path& path, const LatentsRequest& request, int64_t number) {
-  const io::NpzFile file(path);
+CacheFinding check_latents_cache(const fs::path& path, const LatentsRequest& request) {
+  if (!fs::exists(path)) return {};
+  try {
+    return check_latents(io::NpzFile(path), request);
+  } catch (const FileError& error) {
+    return {.state = CacheState::unusable, .why = error.what()};
+  }
+}
+
+StoredLatents read_latents(const io::ArrayFile& file, const LatentsRequest& request, int64_t number) {
   const Keys keys(request.bucket, number);
   check_arrays(file, keys, request);
   StoredLatents stored;
@@ -130,18 +134,28 @@ StoredLatents read_latents_cache(const fs::path& path, const LatentsRequest& req
   return stored;
 }
 
-std::string write_latents_cache(const fs::path& path, const Size& bucket, const StoredLatents& stored) {
+StoredLatents read_latents_cache(const fs::path& path, const LatentsRequest& request, int64_t number) {
+  return read_latents(io::NpzFile(path), request, number);
+}
+
+io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLatents>& variants, bool drawn) {
   io::NamedTensors tensors;
-  add_arrays(tensors, Keys(bucket, 0), stored);
-  return write_part(path, bucket, tensors, false);
+  int64_t number = drawn ? 1 : 0;
+  for (const StoredLatents& stored : variants) add_arrays(tensors, Keys(bucket, number++), stored);
+  return tensors;
+}
+
+std::string latents_contents(const io::ArrayFile& file, const Size& bucket, bool drawn) {
+  return contents_of(file, present_keys(file, bucket, drawn));
+}
+
+std::string write_latents_cache(const fs::path& path, const Size& bucket, const StoredLatents& stored) {
+  return write_part(path, bucket, latents_arrays(bucket, {stored}, false), false);
 }
 
 std::string write_latents_variants(const fs::path& path, const Size& bucket,
                                    const std::vector<StoredLatents>& variants) {
-  io::NamedTensors tensors;
-  int64_t number = 0;
-  for (const StoredLatents& stored : variants) add_arrays(tensors, Keys(bucket, ++number), stored);
-  return write_part(path, bucket, tensors, true);
+  return write_part(path, bucket, latents_arrays(bucket, variants, true), true);
 }
 
 }  // namespace loraptor::data

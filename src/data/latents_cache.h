@@ -51,11 +51,20 @@ std::string latents_part(const Size& bucket, bool variants = false);
 /// Looks at names, dtypes and shapes, not at the numbers: absent (no file, or nothing for this bucket), usable or
 /// unusable. With `contents` where usable.
 CacheFinding check_latents_cache(const std::filesystem::path& path, const LatentsRequest& request);
+CacheFinding check_latents(const io::ArrayFile& file, const LatentsRequest& request);
 
 /// Reads what `request` wants; a stored mask that it does not want is left alone.
 ///   number   of the variant, one of request.numbers()
 /// Throws FileError: no file, an array that is missing, of wrong dtype or shape, damaged, or not finite.
 StoredLatents read_latents_cache(const std::filesystem::path& path, const LatentsRequest& request, int64_t number = 0);
+StoredLatents read_latents(const io::ArrayFile& file, const LatentsRequest& request, int64_t number = 0);
+
+/// The arrays of a part of the file.
+///   drawn   whether they are variants, numbered from 1, or the image as it is
+io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLatents>& variants, bool drawn);
+
+/// The checksum of a part's arrays.
+std::string latents_contents(const io::ArrayFile& file, const Size& bucket, bool drawn);
 
 /// Writes the latents of one bucket, atomically; arrays of other buckets and unknown ones are kept. A file that cannot
 /// be read is replaced, with a warning. Returns the checksum of the part's arrays. Throws FileError.

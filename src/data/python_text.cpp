@@ -3,6 +3,8 @@
 
 #include <utf8proc.h>
 
+#include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -17,6 +19,17 @@ bool is_space(int32_t c) {
 }
 
 bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+/// Where the text's ASCII from `position` on ends.
+size_t ascii_end(std::string_view text, size_t position) {
+  constexpr uint64_t kHighBits = 0x8080808080808080;
+  for (uint64_t eight; position + sizeof eight <= text.size(); position += sizeof eight) {
+    std::memcpy(&eight, text.data() + position, sizeof eight);
+    if ((eight & kHighBits) != 0) break;
+  }
+  while (position < text.size() && is_ascii(text[position])) ++position;
+  return position;
+}
 
 /// The character at `position` and its length in bytes; a broken sequence counts as one strange character.
 std::pair<int32_t, size_t> character_at(std::string_view text, size_t position) {
@@ -112,11 +125,7 @@ std::string base_name(std::string_view path) {
 }
 
 bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    if (is_ascii(text[i])) {
-      ++i;
-      continue;
-    }
+  for (size_t i = ascii_end(text, 0); i < text.size(); i = ascii_end(text, i)) {
     const auto [code, length] = character_at(text, i);
     if (code < 0) return false;
     i += length;

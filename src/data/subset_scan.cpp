@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -51,14 +52,16 @@ std::vector<ScannedImage> read_folder(const SubsetConfig& subset, ScanFindings* 
   std::vector<ScannedImage> images;
   std::vector<std::string> without_caption;
   std::vector<Unreadable> unreadable;
-  for (FolderImage& image : scan_image_folder(subset.image_dir, rules)) {
+  std::vector<FolderImage> found = scan_image_folder(subset.image_dir, rules);
+  images.reserve(found.size());
+  for (FolderImage& image : found) {
     if (image.problem) {
       unreadable.push_back({image.path, *image.problem});
       continue;
     }
     if (!image.caption.found) without_caption.push_back(image.path);
-    std::string& text = image.caption.text;
-    images.push_back({image.path, std::move(image.path), text, std::move(text), image.size, std::nullopt});
+    ScannedImage& scanned = images.emplace_back(std::move(image.path), std::move(image.caption.text), image.size);
+    scanned.is_turned = image.is_turned;
   }
   report_unreadable(unreadable, findings);
   if (findings != nullptr && !subset.class_tokens) {
@@ -95,13 +98,9 @@ std::vector<ScannedImage> read_info_cache(const fs::path& path) {
                                         "Hint: delete the file; it is written again.",
                                         key, entry.dump()));
     }
-    const auto caption = entry["caption"].get<std::string>();
     images.push_back({key,
-                      key,
-                      caption,
-                      caption,
-                      {entry["resolution"][0].get<int64_t>(), entry["resolution"][1].get<int64_t>()},
-                      std::nullopt});
+                      entry["caption"].get<std::string>(),
+                      {entry["resolution"][0].get<int64_t>(), entry["resolution"][1].get<int64_t>()}});
   }
   log::info("{} images, captions and sizes are taken from '{}'", images.size(), path.string());
   return images;
@@ -110,7 +109,8 @@ std::vector<ScannedImage> read_info_cache(const fs::path& path) {
 void write_info_cache(const fs::path& path, const std::vector<ScannedImage>& images) {
   ordered_json root = ordered_json::object();
   for (const ScannedImage& image : images) {
-    root[image.key] = {{"caption", image.caption}, {"resolution", {image.size.width, image.size.height}}};
+    root[std::string(image.key())] = {{"caption", image.caption},
+                                      {"resolution", {image.size.width, image.size.height}}};
   }
   write_file(path, root.dump(2));
 }
@@ -141,7 +141,9 @@ std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset, ScanFindings
     const std::string path = key.is_absolute() ? entry.key : (fs::path(subset.image_dir) / key).string();
     try {
       const Size size = entry.size ? *entry.size : sizes.size_of(path);
-      images.push_back({entry.key, path, entry.caption, entry.tags, size, std::nullopt});
+      // A relative key of a metadata file is the end of the path.
+      const auto key_begin = static_cast<uint32_t>(path.size() - std::min(entry.key.size(), path.size()));
+      images.push_back({path, entry.caption, size, key_begin, false, entry.tags});
     } catch (const FileError& error) {
       unreadable.push_back({path, error});
     }

@@ -10,7 +10,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kClipLength = 77;
-const std::vector<at::ScalarType> kTextFloats{at::kFloat, at::kHalf}, kIntegers{at::kLong, at::kInt};
+const std::vector<at::ScalarType> kTextFloats{at::kFloat, at::kHalf, at::kBFloat16}, kIntegers{at::kLong, at::kInt};
 const std::vector<std::string> kKeys{"lg_out",
                                      "lg_pooled",
                                      "t5_out",
@@ -20,11 +20,11 @@ const std::vector<std::string> kKeys{"lg_out",
                                      "apply_lg_attn_mask",
                                      "apply_t5_attn_mask"};
 
-bool has_all(const io::NpzFile& file) {
+bool has_all(const io::ArrayFile& file) {
   return std::all_of(kKeys.begin(), kKeys.end(), [&](const auto& key) { return file.has(key); });
 }
 
-void check_arrays(const io::NpzFile& file, const TextRequest& request) {
+void check_arrays(const io::ArrayFile& file, const TextRequest& request) {
   const auto any = [](int64_t width) { return width == 0 ? int64_t{-1} : width; };
   expect_array(file, "lg_pooled", kTextFloats, {any(request.lg_width)});
   const int64_t lg_width = file.info("lg_pooled").shape[0];
@@ -35,7 +35,7 @@ void check_arrays(const io::NpzFile& file, const TextRequest& request) {
   for (const char* key : {"apply_lg_attn_mask", "apply_t5_attn_mask"}) expect_array(file, key, {at::kBool}, {});
 }
 
-bool has_flags(const io::NpzFile& file, const TextRequest& request) {
+bool has_flags(const io::ArrayFile& file, const TextRequest& request) {
   return file.read("apply_lg_attn_mask").item<bool>() == request.apply_lg_mask &&
          file.read("apply_t5_attn_mask").item<bool>() == request.apply_t5_mask;
 }
@@ -51,21 +51,27 @@ fs::path text_cache_path(const fs::path& image, int64_t number) {
 
 fs::path empty_text_cache_path(const fs::path& folder) { return folder / "loraptor_empty_sd3_te.npz"; }
 
-CacheFinding check_text_cache(const fs::path& path, const TextRequest& request) {
-  if (!fs::exists(path)) return {};
+CacheFinding check_text(const io::ArrayFile& file, const TextRequest& request) {
   try {
-    const io::NpzFile file(path);
     if (!has_all(file)) return {};
     check_arrays(file, request);
     if (!has_flags(file, request)) return {};
-    return {.state = CacheState::usable, .contents = contents_of(file, kKeys)};
+    return {.state = CacheState::usable, .contents = text_contents(file)};
   } catch (const FileError& error) {
     return {.state = CacheState::unusable, .why = error.what()};
   }
 }
 
-StoredText read_text_cache(const fs::path& path, const TextRequest& request) {
-  const io::NpzFile file(path);
+CacheFinding check_text_cache(const fs::path& path, const TextRequest& request) {
+  if (!fs::exists(path)) return {};
+  try {
+    return check_text(io::NpzFile(path), request);
+  } catch (const FileError& error) {
+    return {.state = CacheState::unusable, .why = error.what()};
+  }
+}
+
+StoredText read_text(const io::ArrayFile& file, const TextRequest& request) {
   check_arrays(file, request);
   return {.lg_out = read_finite(file, "lg_out"),
           .t5_out = read_finite(file, "t5_out"),
@@ -75,19 +81,29 @@ StoredText read_text_cache(const fs::path& path, const TextRequest& request) {
           .t5_mask = file.read("t5_attn_mask").to(at::kLong)};
 }
 
-std::string write_text_cache(const fs::path& path, const TextRequest& request, const StoredText& text) {
+StoredText read_text_cache(const fs::path& path, const TextRequest& request) {
+  return read_text(io::NpzFile(path), request);
+}
+
+io::NamedTensors text_arrays(const TextRequest& request, const StoredText& text) {
   const auto wide = [](const at::Tensor& numbers) {
     return numbers.scalar_type() == at::kHalf ? numbers : numbers.to(at::kFloat);
   };
-  io::write_npz(path, {{"lg_out", wide(text.lg_out)},
-                       {"lg_pooled", wide(text.lg_pooled)},
-                       {"t5_out", wide(text.t5_out)},
-                       {"clip_l_attn_mask", text.l_mask},
-                       {"clip_g_attn_mask", text.g_mask},
-                       {"t5_attn_mask", text.t5_mask},
-                       {"apply_lg_attn_mask", at::scalar_tensor(request.apply_lg_mask, at::kBool)},
-                       {"apply_t5_attn_mask", at::scalar_tensor(request.apply_t5_mask, at::kBool)}});
-  return contents_of(io::NpzFile(path), kKeys);
+  return {{"lg_out", wide(text.lg_out)},
+          {"lg_pooled", wide(text.lg_pooled)},
+          {"t5_out", wide(text.t5_out)},
+          {"clip_l_attn_mask", text.l_mask},
+          {"clip_g_attn_mask", text.g_mask},
+          {"t5_attn_mask", text.t5_mask},
+          {"apply_lg_attn_mask", at::scalar_tensor(request.apply_lg_mask, at::kBool)},
+          {"apply_t5_attn_mask", at::scalar_tensor(request.apply_t5_mask, at::kBool)}};
+}
+
+std::string text_contents(const io::ArrayFile& file) { return contents_of(file, kKeys); }
+
+std::string write_text_cache(const fs::path& path, const TextRequest& request, const StoredText& text) {
+  io::write_npz(path, text_arrays(request, text));
+  return text_contents(io::NpzFile(path));
 }
 
 }  // namespace loraptor::data

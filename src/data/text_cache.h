@@ -38,13 +38,20 @@ std::filesystem::path empty_text_cache_path(const std::filesystem::path& folder)
 /// Looks at names, dtypes, shapes and the two mask flags, not at the numbers: absent (no file, or other flags), usable
 /// or unusable. With `contents` where usable.
 CacheFinding check_text_cache(const std::filesystem::path& path, const TextRequest& request);
+CacheFinding check_text(const io::ArrayFile& file, const TextRequest& request);
 
 /// Reads the outputs, float32. Throws FileError: no file, an array that is missing, of wrong dtype or shape, damaged,
 /// or not finite.
 StoredText read_text_cache(const std::filesystem::path& path, const TextRequest& request);
+StoredText read_text(const io::ArrayFile& file, const TextRequest& request);
 
-/// Writes the file, atomically: float16 outputs stay float16, all others become float32. Returns the checksum of its
-/// arrays. Throws FileError.
+/// The arrays of the file: float16 outputs stay float16, all others become float32.
+io::NamedTensors text_arrays(const TextRequest& request, const StoredText& text);
+
+/// The checksum of the arrays.
+std::string text_contents(const io::ArrayFile& file);
+
+/// Writes the file, atomically. Returns the checksum of its arrays. Throws FileError.
 std::string write_text_cache(const std::filesystem::path& path, const TextRequest& request, const StoredText& text);
 
 }  // namespace loraptor::data

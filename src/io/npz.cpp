@@ -54,7 +54,10 @@ class ZipEntryReader {
 
  private:
   [[noreturn]] void fail(const char* why) const {
-    throw FileError(where_.path, fmt::format("array '{}' cannot be read: {}.", where_.name, why));
+    throw FileError(where_.path, fmt::format("array '{}' cannot be read: {}.\n"
+                                             "Hint: if it is a cache, delete the file; it is made again. `loraptor "
+                                             "dataset` names all that are damaged.",
+                                             where_.name, why));
   }
 
   NpyPlace where_;

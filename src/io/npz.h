@@ -12,46 +12,40 @@
 #include <string>
 #include <vector>
 
+#include "io/array_file.h"
 #include "io/safetensors.h"
 
 namespace loraptor::io {
 
-/// What the header of an array says.
-struct NpyInfo {
-  at::ScalarType dtype = at::kFloat;
-  std::vector<int64_t> shape;
-  bool fortran_order = false;  // the first index runs fastest
-};
-
 /// An opened archive. Not for use by several threads at once.
-class NpzFile {
+class NpzFile final : public ArrayFile {
  public:
   /// Reads the directory of the archive.
   /// Throws FileError for a missing, truncated or foreign file, an entry twice, an entry whose size cannot be.
   explicit NpzFile(std::filesystem::path path);
-  ~NpzFile();
+  ~NpzFile() override;
   NpzFile(NpzFile&&) noexcept;
   NpzFile& operator=(NpzFile&&) noexcept;
 
-  const std::filesystem::path& path() const;
+  const std::filesystem::path& path() const override;
   /// Names of the arrays (without `.npy`) in the order of the archive. Entries that are no arrays are left out.
   const std::vector<std::string>& names() const;
-  bool has(const std::string& name) const;
+  bool has(const std::string& name) const override;
 
   /// Reads only the header. Throws FileError naming the array: there is none of that name, wrong magic, unknown
   /// version, a dtype that is no little-endian number (Python objects, big-endian, complex, text), or a size that does
   /// not follow from dtype and shape.
-  NpyInfo info(const std::string& name) const;
+  NpyInfo info(const std::string& name) const override;
 
   /// The array in its own dtype, C order, memory of its own. Throws FileError as info() does, and if the checksum of
   /// the data is wrong.
-  at::Tensor read(const std::string& name) const;
+  at::Tensor read(const std::string& name) const override;
 
   /// The whole entry as bytes, header included, whatever it holds. Throws FileError if the checksum is wrong.
   std::string read_bytes(const std::string& name) const;
 
   /// CRC-32 of the entry as the directory gives it: tells whether an array changed without reading it.
-  uint32_t checksum(const std::string& name) const;
+  uint32_t checksum(const std::string& name) const override;
 
  private:
   struct Archive;

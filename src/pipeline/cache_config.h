@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+
+#include "data/cache_store.h"
 
 namespace loraptor::pipeline {
 
@@ -17,7 +20,12 @@ struct CacheConfig {
   bool cache_latents_posterior = false;             // keep the whole posterior and draw a sample at each use
   int64_t latents_variants = 0;                     // drawn crops and colours kept of an image; 0: none
   int64_t vae_batch_size = 1;                       // images per VAE call
+  std::string cache_format = "npz";                 // of caches on disk: npz, or shard for very large sets
   bool skip_cache_check = false;                    // trust cache files without opening them
+
+  data::CacheFormat format() const {
+    return cache_format == "shard" ? data::CacheFormat::shard : data::CacheFormat::npz;
+  }
 };
 
 }  // namespace loraptor::pipeline

@@ -38,13 +38,23 @@ int64_t chosen(const data::LatentsRequest& request, double choice) {
   return std::min(last, first + static_cast<int64_t>(choice * static_cast<double>(last - first + 1)));
 }
 
+/// Moments [32,h,w] that a cache may hold. Of a VAE that gave NaN: mean 0 with hardly any variance, since samples that
+/// are NaN count as 0 (sample_moments).
+at::Tensor finite_moments(const at::Tensor& moments) {
+  constexpr double kLeastLogVariance = -30;
+  const auto halves = moments.to(at::kFloat).chunk(2);
+  return at::cat(
+      {halves[0].masked_fill(halves[0].isnan(), 0), halves[1].masked_fill(halves[1].isnan(), kLeastLogVariance)});
+}
+
 class LatentsFiles {
  public:
   explicit LatentsFiles(const LatentsJob& job)
       : job_(job),
         on_disk_(job.config.cache_latents_to_disk),
         extras_{job.config.cache_latents_posterior, job.config.latents_variants},
-        writer_(indexes_),
+        store_(data::make_cache_store(job.config.format())),
+        writer_(*store_),
         kept_(image_count()) {}
 
   LatentsSource run() {
@@ -58,10 +68,10 @@ class LatentsFiles {
       return data::latents_request(dataset, dataset.images()[static_cast<size_t>(image)], extras);
     };
     if (on_disk_) {
-      return [&dataset = job_.dataset, request_of](int64_t image, double choice) {
+      return [&dataset = job_.dataset, store = store_, request_of](int64_t image, double choice) {
         const auto request = request_of(image);
-        return data::read_latents_cache(path_of(dataset.images()[static_cast<size_t>(image)]), request,
-                                        chosen(request, choice));
+        return data::load_latents(*store, path_of(dataset.images()[static_cast<size_t>(image)]), request,
+                                  chosen(request, choice));
       };
     }
     auto kept = std::make_shared<std::vector<Variants>>(std::move(kept_));
@@ -88,16 +98,22 @@ class LatentsFiles {
   static fs::path path_of(const data::ImageEntry& entry) {
     return data::latents_cache_path(entry.path, {entry.width, entry.height});
   }
+  bool is_drawn(const data::ImageEntry& entry) const {
+    return data::latents_request(job_.dataset, entry, extras_).variants > 0;
+  }
+  std::string part_of(const data::ImageEntry& entry) const {
+    return data::latents_part(entry.geometry.bucket, is_drawn(entry));
+  }
   data::CacheFacts facts_of(const data::ImageEntry& entry) const {
     data::CacheFacts facts = data::latents_facts(job_.dataset, entry);
     facts["vae"] = job_.vae_hash;
     return facts;
   }
   data::CacheFinding find(const data::ImageEntry& entry) {
-    if (job_.config.skip_cache_check && fs::exists(path_of(entry))) {
+    if (job_.config.skip_cache_check && store_->has(path_of(entry), part_of(entry))) {
       return {.state = data::CacheState::usable, .is_recorded = true};
     }
-    return data::find_latents_cache(job_.dataset, entry, indexes_, facts_of(entry), extras_);
+    return data::find_latents_cache(job_.dataset, entry, *store_, facts_of(entry), extras_);
   }
 
   void find_todo();
@@ -112,7 +128,7 @@ class LatentsFiles {
   const LatentsJob& job_;
   bool on_disk_;
   data::LatentsExtras extras_;
-  data::CacheIndexes indexes_;
+  std::shared_ptr<data::CacheStore> store_;
   CacheWriter writer_;
   std::vector<Variants> kept_;
   std::vector<int64_t> todo_, postponed_;
@@ -134,12 +150,12 @@ void LatentsFiles::find_todo() {
         continue;
       }
       if (!counts.count(find(entry), path)) continue;
-      folders.insert(path.has_parent_path() ? path.parent_path() : fs::path("."));
+      folders.insert(data::cache_folder(path));
     }
     todo_.push_back(entry.index);
   }
   if (on_disk_ && !job_.dataset.images().empty()) counts.tell("latents");
-  for (const auto& folder : folders) data::remove_abandoned_caches(folder);
+  for (const auto& folder : folders) store_->clean(folder);
   std::stable_sort(todo_.begin(), todo_.end(), [&](int64_t a, int64_t b) {
     return std::pair(image(a).dataset, image(a).geometry.bucket) <
            std::pair(image(b).dataset, image(b).geometry.bucket);
@@ -174,6 +190,7 @@ bool LatentsFiles::take(int64_t number, bool wait, Group& group) {
     return false;
   }
   // Another process may have made it since this one looked.
+  store_->refresh(data::cache_folder(path_of(image(number))));
   const auto finding = find(image(number));
   if (finding.state == data::CacheState::usable) {
     job_.progress(++done_, total_);
@@ -259,8 +276,8 @@ void LatentsFiles::encode(Group group) {
       data::StoredLatents& stored = variants.emplace_back();
       stored.latents = row(latents);
       if (is_flipped) stored.flipped = row(flipped);
-      if (extras_.moments) stored.moments = row(moments).to(at::kFloat);
-      if (extras_.moments && is_flipped) stored.flipped_moments = row(flipped_moments).to(at::kFloat);
+      if (extras_.moments) stored.moments = finite_moments(row(moments));
+      if (extras_.moments && is_flipped) stored.flipped_moments = finite_moments(row(flipped_moments));
       stored.mask = inputs[i].mask;
       stored.original = inputs[i].original;
       stored.crop_ltrb = data::stored_crop_box(entry.geometry.bucket, inputs[i].original);
@@ -278,14 +295,13 @@ void LatentsFiles::keep(int64_t number, Variants variants, std::shared_ptr<FileL
     return;
   }
   const auto& entry = image(number);
-  const bool drawn = data::latents_request(job_.dataset, entry, extras_).variants > 0;
-  writer_.add([path = path_of(entry), bucket = entry.geometry.bucket, source = entry.path, facts = facts_of(entry),
-               drawn, variants = std::move(variants), claim = std::move(claim)]() -> WrittenCache {
+  writer_.add([store = store_, path = path_of(entry), bucket = entry.geometry.bucket, source = entry.path,
+               facts = facts_of(entry), part = part_of(entry), drawn = is_drawn(entry), variants = std::move(variants),
+               claim = std::move(claim)] {
     data::CacheFacts all = data::image_facts(source);
     all.insert(facts.begin(), facts.end());
-    const std::string contents = drawn ? data::write_latents_variants(path, bucket, variants)
-                                       : data::write_latents_cache(path, bucket, variants.front());
-    return {path, data::latents_part(bucket, drawn), contents, std::move(all)};
+    const auto written = store->write(path, part, data::latents_arrays(bucket, variants, drawn), all);
+    store->record(path, part, data::latents_contents(*written, bucket, drawn), all);
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "data/batch.h"
+#include "data/cache_check.h"
 
 namespace loraptor::pipeline {
 
@@ -46,15 +47,16 @@ void TextCache::fill(const std::vector<std::string>& captions, int64_t batch_siz
   }
 }
 
-void TextCache::add_file(const std::string& caption, std::filesystem::path path, const data::TextRequest& request) {
-  files_.emplace(caption, File{std::move(path), request});
+void TextCache::add_file(const std::string& caption, std::filesystem::path path, const data::TextRequest& request,
+                         std::shared_ptr<data::CacheStore> store) {
+  files_.emplace(caption, File{std::move(path), request, std::move(store)});
 }
 
 models::TextOutputs TextCache::row(const std::string& caption) const {
   if (const auto found = rows_.find(caption); found != rows_.end()) return found->second;
   const auto found = files_.find(caption);
   LORAPTOR_ASSERT(found != files_.end());
-  const data::StoredText stored = data::read_text_cache(found->second.path, found->second.request);
+  const data::StoredText stored = data::load_text(*found->second.store, found->second.path, found->second.request);
   return {stored.lg_out, stored.t5_out, stored.lg_pooled};
 }
 

@@ -5,11 +5,12 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "data/cache_index.h"
+#include "data/cache_store.h"
 #include "data/dataset.h"
 #include "data/text_cache.h"
 #include "models/conditioning.h"
@@ -40,8 +41,9 @@ class TextCache {
   void fill(const std::vector<std::string>& captions, int64_t batch_size, const Encode& encode,
             const Progress& progress);
 
-  /// The outputs of a caption lie in this file, which is read whenever they are asked for.
-  void add_file(const std::string& caption, std::filesystem::path path, const data::TextRequest& request);
+  /// The outputs of a caption lie in this cache, which is read whenever they are asked for.
+  void add_file(const std::string& caption, std::filesystem::path path, const data::TextRequest& request,
+                std::shared_ptr<data::CacheStore> store);
 
   bool has(const std::string& caption) const { return rows_.count(caption) + files_.count(caption) != 0; }
 
@@ -55,6 +57,7 @@ class TextCache {
   struct File {
     std::filesystem::path path;
     data::TextRequest request;
+    std::shared_ptr<data::CacheStore> store;
   };
   models::TextOutputs row(const std::string& caption) const;
 
@@ -67,9 +70,10 @@ class TextCache {
 struct TextFilesJob {
   const data::Dataset& dataset;
   data::TextRequest request;
-  data::CacheFacts facts;                         // about encoders and T5 length, to be recorded and compared
-  at::ScalarType dtype;                           // the encoders'
-  bool skip_check = false;                        // trust files that exist
+  data::CacheFacts facts;   // about encoders and T5 length, to be recorded and compared
+  at::ScalarType dtype;     // the encoders'
+  bool skip_check = false;  // trust files that exist
+  data::CacheFormat format = data::CacheFormat::npz;
   int64_t batch_size = 1;                         // captions per call
   std::function<const TextEncoding&()> encoding;  // all encoders; called only if something has to be encoded
   TextCache::Progress progress;

@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 
 class TextFiles {
  public:
-  explicit TextFiles(const TextFilesJob& job) : job_(job), writer_(indexes_) {}
+  explicit TextFiles(const TextFilesJob& job)
+      : job_(job), store_(data::make_cache_store(job.format)), writer_(*store_) {}
 
   void run(TextCache& cache) {
     find_todo(cache);
@@ -39,8 +40,10 @@ class TextFiles {
     return facts;
   }
   data::CacheFinding find(const CachedCaption& caption) {
-    if (job_.skip_check && fs::exists(caption.path)) return {.state = data::CacheState::usable, .is_recorded = true};
-    return data::find_text_cache(caption.path, indexes_, job_.request, facts_of(caption));
+    if (job_.skip_check && store_->has(caption.path, data::kTextPart)) {
+      return {.state = data::CacheState::usable, .is_recorded = true};
+    }
+    return data::find_text_cache(caption.path, *store_, job_.request, facts_of(caption));
   }
 
   void find_todo(TextCache& cache);
@@ -48,7 +51,7 @@ class TextFiles {
   void encode(const Captions& captions, Claims claims);
 
   const TextFilesJob& job_;
-  data::CacheIndexes indexes_;
+  std::shared_ptr<data::CacheStore> store_;
   CacheWriter writer_;
   Captions todo_, postponed_;
   int64_t done_ = 0, total_ = 0;
@@ -60,7 +63,7 @@ void TextFiles::find_todo(TextCache& cache) {
   std::set<fs::path> folders;
   const Captions all = cached_captions(job_.dataset);
   for (const CachedCaption& caption : all) {
-    cache.add_file(caption.text, caption.path, job_.request);
+    cache.add_file(caption.text, caption.path, job_.request, store_);
     const auto [maker, is_new] = makers.emplace(caption.path, caption.text);
     if (!is_new) {
       if (maker->second != caption.text) {
@@ -72,11 +75,11 @@ void TextFiles::find_todo(TextCache& cache) {
       continue;
     }
     if (!counts.count(find(caption), caption.path)) continue;
-    folders.insert(caption.path.has_parent_path() ? caption.path.parent_path() : fs::path("."));
+    folders.insert(data::cache_folder(caption.path));
     todo_.push_back(caption);
   }
   if (!all.empty()) counts.tell("text-encoder outputs");
-  for (const auto& folder : folders) data::remove_abandoned_caches(folder);
+  for (const auto& folder : folders) store_->clean(folder);
 }
 
 void TextFiles::encode_all(const Captions& captions, bool wait) {
@@ -93,6 +96,7 @@ void TextFiles::encode_all(const Captions& captions, bool wait) {
         continue;
       }
       // Another process may have made it since this one looked.
+      store_->refresh(data::cache_folder(caption.path));
       if (find(caption).state == data::CacheState::usable) {
         job_.progress(++done_, total_);
         continue;
@@ -120,10 +124,10 @@ void TextFiles::encode(const Captions& captions, Claims claims) {
                           .l_mask = row(tokens.l_mask),
                           .g_mask = row(tokens.g_mask),
                           .t5_mask = row(tokens.t5_mask)};
-    writer_.add([path = captions[i].path, facts = facts_of(captions[i]), text = std::move(text), request = job_.request,
-                 claim = claims[i]]() -> WrittenCache {
-      const std::string contents = data::write_text_cache(path, request, text);
-      return {path, data::kTextPart, contents, facts};
+    writer_.add([store = store_, path = captions[i].path, facts = facts_of(captions[i]), text = std::move(text),
+                 request = job_.request, claim = claims[i]] {
+      const auto written = store->write(path, data::kTextPart, data::text_arrays(request, text), facts);
+      store->record(path, data::kTextPart, data::text_contents(*written), facts);
     });
   }
   done_ += static_cast<int64_t>(captions.size());

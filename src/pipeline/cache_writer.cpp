@@ -12,26 +12,24 @@ constexpr int64_t kNamesShown = 20;
 
 }  // namespace
 
-void CacheWriter::add(std::function<WrittenCache()> job) {
+void CacheWriter::add(std::function<void()> job) {
   while (running_.size() >= kJobsAtOnce) collect();
   running_.push_back(std::async(std::launch::async, std::move(job)));
 }
 
 void CacheWriter::finish() {
   while (!running_.empty()) collect();
-  indexes_.flush();
+  store_.finish();
 }
 
 /// Records are written from time to time: the file of a large folder takes a while.
 void CacheWriter::collect() {
   auto first = std::move(running_.front());
   running_.pop_front();
-  WrittenCache written = first.get();
-  indexes_.of(written.path)
-      .add(written.path.filename().string(), written.part, written.contents, std::move(written.facts));
+  first.get();
   const double now = watch_.seconds();
   if (now < next_flush_) return;
-  indexes_.flush();
+  store_.flush();
   const double after = watch_.seconds();
   next_flush_ = after + std::max(1.0, 20 * (after - now));
 }

@@ -11,29 +11,21 @@
 
 namespace loraptor::pipeline {
 
-/// A cache file that was written, for the record.
-struct WrittenCache {
-  std::filesystem::path path;
-  std::string part;
-  std::string contents;
-  data::CacheFacts facts;
-};
-
 class CacheWriter {
  public:
-  explicit CacheWriter(data::CacheIndexes& indexes) : indexes_(indexes) {}
+  explicit CacheWriter(data::CacheStore& store) : store_(store) {}
 
   /// Runs `job` in a thread; waits if several are still running. Rethrows what an earlier one threw.
-  void add(std::function<WrittenCache()> job);
+  void add(std::function<void()> job);
 
-  /// Waits for all jobs and puts everything on record. Rethrows what one threw.
+  /// Waits for all jobs and brings everything to the disk. Rethrows what one threw.
   void finish();
 
  private:
   void collect();
 
-  data::CacheIndexes& indexes_;
-  std::deque<std::future<WrittenCache>> running_;
+  data::CacheStore& store_;
+  std::deque<std::future<void>> running_;
   Stopwatch watch_;
   double next_flush_ = 0;
 };

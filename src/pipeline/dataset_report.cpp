@@ -130,6 +130,11 @@ void report_scan(data::ScanFindings found, std::vector<Finding>& findings) {
   for (std::string& path : found.without_caption) without_caption.push_back({std::move(path), ""});
   add_finding(findings, true, "images or captions that cannot be read (training stops at them)",
               std::move(found.unreadable));
+  std::vector<FileFinding> turned;
+  for (std::string& path : found.turned) turned.push_back({std::move(path), ""});
+  add_finding(findings, false,
+              "images with an EXIF orientation, which is ignored (they are trained as they are stored)",
+              std::move(turned));
   add_finding(findings, true, "masks and images without their counterpart (training stops at them)",
               std::move(found.masks));
   add_finding(findings, true, "images without caption and class tokens (their caption is empty)",

@@ -45,6 +45,12 @@ void JsonlLog::write(const StepRecord& record) {
   line["grad_norm"] = record.grad_norm;
   line["seconds"] = record.seconds;
   line["data_seconds"] = record.data_seconds;
+  line["seconds_left"] = record.seconds_left;
+  line["images"] = record.images;
+  line["images_per_second"] = record.images_per_second();
+  line["peak_memory"] = record.peak_memory;
+  line["timestep_losses"] = nlohmann::ordered_json::object();
+  for (const auto& [band, loss] : record.timestep_losses) line["timestep_losses"][band] = loss;
   for (const auto& [name, value] : record.extras) line["extras"][name] = value;
   write_line(line.dump());
 }

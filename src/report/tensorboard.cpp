@@ -33,6 +33,8 @@ void TensorBoardLog::step(const StepRecord& record) {
   file_.add_scalar("loss/average", record.average, record.step);
   for (const auto& [group, rate] : record.lrs) file_.add_scalar(learning_rate_tag(group), rate, record.step);
   file_.add_scalar("grad_norm", record.grad_norm, record.step);
+  file_.add_scalar("images_per_second", record.images_per_second(), record.step);
+  for (const auto& [band, loss] : record.timestep_losses) file_.add_scalar("loss/timestep_" + band, loss, record.step);
   for (const auto& [tag, value] : record.extras) file_.add_scalar(tag, value, record.step);
 }
 

@@ -1,5 +1,6 @@
 #include "train/encoded_inputs.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "pipeline/encode_latents.h"
 
@@ -13,9 +14,13 @@ EncodedInputs::EncodedInputs(const models::ModelConfig& config, const data::Data
 StepInputs EncodedInputs::encode(const data::Batch& batch, int64_t epoch, int64_t micro_step) {
   StepInputs inputs;
   inputs.images = {.micro_step = micro_step, .epoch = epoch, .occurrences = batch.plan.occurrences};
+  const Stopwatch reading;
   const Stored cached = cached_latents(batch, inputs.images);
+  read_seconds_ += cached.empty() ? 0 : reading.seconds();
   inputs.latents = models::process_in(latents(batch, cached, inputs.images).to(sources_.device, at::kFloat));
+  const Stopwatch reading_text;
   auto text_outputs = text(batch, inputs.images);
+  read_seconds_ += sources_.text_is_read ? reading_text.seconds() : 0;
   drop_encoders(text_outputs, inputs.images);
   inputs.conditioning = models::assemble_conditioning(text_outputs);
   inputs.conditioning.context = inputs.conditioning.context.to(sources_.device);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "data/batch.h"
@@ -22,6 +23,7 @@ struct InputSources {
   /// Text-encoder outputs of a batch's captions, with their graph where encoders are trained.
   std::function<models::TextOutputs(const std::vector<std::string>& captions)> text;
   bool text_uses_stored_captions = false;  // a full cache holds captions as stored, before transforms
+  bool text_is_read = false;               // all outputs are cached: `text` computes nothing
   int64_t clip_l_width = 0;                // channels of CLIP-L in lg_out and lg_pooled
   const Replay* replay = nullptr;
   tensor::DrawSource* draws = nullptr;
@@ -39,6 +41,9 @@ class EncodedInputs {
   /// Encodes a batch for one micro-step.
   StepInputs encode(const data::Batch& batch, int64_t epoch, int64_t micro_step);
 
+  /// Seconds that went into reading cached latents and text outputs since the last call.
+  double take_read_seconds() { return std::exchange(read_seconds_, 0.0); }
+
  private:
   using Stored = std::vector<data::StoredLatents>;
   Stored cached_latents(const data::Batch& batch, const tensor::BatchDraws& images) const;
@@ -51,6 +56,7 @@ class EncodedInputs {
   const models::ModelConfig& config_;
   const data::Dataset& dataset_;
   InputSources sources_;
+  double read_seconds_ = 0;
   // What a frozen VAE says of an image does not change: about five hundred images of 1024 px.
   pipeline::RecentMoments recent_moments_{int64_t{1} << 30};
 };

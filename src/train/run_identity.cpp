@@ -18,6 +18,7 @@ constexpr std::array kWithoutInfluence = {
     "max_data_loader_n_workers", "persistent_data_loader_workers", "config_file", "validat", "max_validation_steps",
     "no_metadata", "training_comment", "huggingface_", "wandb_", "lowram", "highvram", "gradient_checkpointing",
     "cpu_offload_checkpointing", "blocks_to_swap", "vae_batch_size", "text_encoder_batch_size", "skip_cache_check",
+    "cache_format",
     // Said by facts of their own.
     "max_train_", "pretrained_model_name_or_path", "seed"};
 

@@ -290,6 +290,7 @@ InputSources Session::input_sources() {
   }
   sources.text = [this](const auto& captions) { return text_->outputs(captions, true); };
   sources.text_uses_stored_captions = text_->is_cached() && config_.cache.cache_text_encoder_variants == 0;
+  sources.text_is_read = text_->is_cached() && !trains_text(config_);
   sources.clip_l_width = text_->clip_l_width();
   sources.replay = replay_.get();
   sources.draws = draws_;

@@ -97,6 +97,7 @@ void TextSource::cache_files(const data::Dataset& dataset) {
        .facts = encoder_facts(),
        .dtype = precision_.compute,
        .skip_check = config_.cache.skip_cache_check,
+       .format = config_.cache.format(),
        .batch_size = config_.cache.text_encoder_batch_size.value_or(config_.data.train_batch_size),
        .encoding = [this]() -> const pipeline::TextEncoding& { return load(), encoding_; },
        .progress = [&](int64_t done, int64_t total) { progress.update(done, total); }},

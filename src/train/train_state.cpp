@@ -14,6 +14,7 @@ nlohmann::json to_json(const TrainState& state) {
           {"seed", state.seed},
           {"events_done", state.events_done},
           {"group_losses", state.group_losses},
+          {"group_bands", state.group_bands},
           {"recent_losses", state.recent_losses},
           {"far_losses", state.far_losses},
           {"rollbacks", state.rollbacks}};
@@ -31,6 +32,7 @@ TrainState train_state_from_json(const nlohmann::json& json, const std::string& 
     json.at("losses").get_to(state.losses);
     state.events_done = json.value("events_done", state.events_done);
     state.group_losses = json.value("group_losses", state.group_losses);
+    state.group_bands = json.value("group_bands", state.group_bands);
     state.recent_losses = json.value("recent_losses", state.recent_losses);
     state.far_losses = json.value("far_losses", state.far_losses);
     state.rollbacks = json.value("rollbacks", state.rollbacks);

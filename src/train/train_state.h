@@ -32,6 +32,7 @@ struct TrainState {
 
   int64_t events_done = kAfterStep;   // the Event that comes next
   std::vector<double> group_losses;   // losses of the micro-steps since the last optimizer step
+  std::vector<double> group_bands;    // the same by timestep, see TimestepBands::numbers
   std::vector<double> recent_losses;  // of the last steps, see LossWatch
   int64_t far_losses = 0;             // how many steps in a row were far above them
   int64_t rollbacks = 0;              // returns to an earlier state; each halves the learning rates

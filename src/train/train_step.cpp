@@ -42,7 +42,7 @@ at::Tensor training_target(const StepContext& context, const StepInputs& inputs,
 
 }  // namespace
 
-at::Tensor training_loss(const StepContext& context, const StepInputs& inputs) {
+StepLoss training_loss(const StepContext& context, const StepInputs& inputs) {
   const auto& latents = inputs.latents;
   const auto device = latents.device();
 
@@ -59,12 +59,12 @@ at::Tensor training_loss(const StepContext& context, const StepInputs& inputs) {
                                  .crop = draw_position_crop(context, inputs)};
   const auto velocity = context.mmdit.forward(input, context.runner);
   const auto prediction = flow::model_prediction(noisy, sigma, velocity);
-  return flow::sample_losses(context.flow, prediction, training_target(context, inputs, input, sigma),
-                             {.timesteps = timesteps,
-                              .weighting = flow::loss_weighting(context.flow, sigma),
-                              .mask = inputs.mask,
-                              .loss_weights = inputs.loss_weights})
-      .mean();
+  const auto losses = flow::sample_losses(context.flow, prediction, training_target(context, inputs, input, sigma),
+                                          {.timesteps = timesteps,
+                                           .weighting = flow::loss_weighting(context.flow, sigma),
+                                           .mask = inputs.mask,
+                                           .loss_weights = inputs.loss_weights});
+  return {losses.mean(), losses.detach(), timesteps};
 }
 
 }  // namespace loraptor::train

@@ -34,9 +34,15 @@ struct StepInputs {
   tensor::BatchDraws images;             // identifies the batch to the draw source
 };
 
+/// The loss of a batch.
+struct StepLoss {
+  at::Tensor mean;       // float32 scalar, with its graph
+  at::Tensor samples;    // float32 [B], what it is the mean of; without a graph
+  at::Tensor timesteps;  // [B], 0 .. 1000
+};
+
 /// Draws noise and timesteps, runs the model and forms the loss.
-/// Returns a float32 scalar with its graph.
 /// Ref: arXiv:2403.03206 section 3; sd-scripts@48d368f train_network.py:process_batch.
-at::Tensor training_loss(const StepContext& context, const StepInputs& inputs);
+StepLoss training_loss(const StepContext& context, const StepInputs& inputs);
 
 }  // namespace loraptor::train

@@ -86,7 +86,7 @@ data::DataLoader Trainer::make_loader() const {
 void Trainer::train_epoch() {
   const Stopwatch preparing;
   data::DataLoader loader = make_loader();
-  data_seconds_ += preparing.seconds();
+  meter_.waited_for_data(preparing.seconds());
   parts_.run.optimizer.train();
   run_events(kAfterStep);
   while (state_.batch < parts_.plan.batches_per_epoch && state_.step < parts_.plan.max_steps) {
@@ -127,9 +127,10 @@ std::vector<double> Trainer::micro_steps(data::DataLoader& loader) {
     }
     const Stopwatch waiting;
     const data::Batch batch = loader.next();
-    data_seconds_ += waiting.seconds();
+    meter_.waited_for_data(waiting.seconds());
     try {
       own = micro_step(batch);
+      meter_.waited_for_data(parts_.inputs.take_read_seconds());
     } catch (const Divergence& divergence) {
       lost = divergence;
       own = std::numeric_limits<double>::quiet_NaN();
@@ -150,10 +151,11 @@ double Trainer::micro_step(const data::Batch& batch) {
   parts_.run.network.begin_micro_step(number);
   const auto forward = [&] { return training_loss(parts_.step, parts_.inputs.encode(batch, state_.epoch, number)); };
   const auto loss = forward();
-  const double value = loss.item<double>();
+  const double value = loss.mean.item<double>();
   if (!std::isfinite(value)) throw lost_loss(value, lost_place(batch.stems, parts_.probe.first_not_finite(forward)));
   // A short group at the end of an epoch is divided by the full accumulation too, as the reference does.
-  (loss * (parts_.run.scaler.scale() / static_cast<double>(parts_.plan.accumulation))).backward();
+  (loss.mean * (parts_.run.scaler.scale() / static_cast<double>(parts_.plan.accumulation))).backward();
+  meter_.bands().add(loss);
   return value;
 }
 
@@ -204,10 +206,7 @@ void Trainer::report_step() {
   record_.step = state_.step;
   record_.epoch = state_.epoch;
   record_.average = average_.average();
-  record_.seconds = since_step_.seconds();
-  record_.data_seconds = data_seconds_;
-  data_seconds_ = 0;
-  since_step_ = Stopwatch();
+  meter_.finish_step(record_, parts_.plan.max_steps - state_.step, parts_.processes);
   state_.group_losses.clear();
   parts_.observers.step(record_);
 }
@@ -320,7 +319,10 @@ void Trainer::stop_if_asked() {
   const int signal = static_cast<int>(*std::max_element(signals.begin(), signals.end()));
   if (signal == 0) return;
   const auto decision = save_at_stop(parts_.config.saving);
-  if (!state_.group_losses.empty()) parts_.processes.sum(parts_.run.network.flat_gradients());
+  if (!state_.group_losses.empty()) {
+    parts_.processes.sum(parts_.run.network.flat_gradients());
+    meter_.bands().sum_over(parts_.processes);
+  }
   save(decision);
   parts_.observers.stopped(state_);
   throw Stopped(signal,
@@ -344,6 +346,7 @@ std::string Trainer::save_after_loss(const dist::LostProcess& lost) {
 TrainState Trainer::full_state() const {
   TrainState state = state_;
   state.losses = average_.losses();
+  state.group_bands = meter_.bands().numbers();
   watch_.save(state);
   return state;
 }
@@ -351,6 +354,8 @@ TrainState Trainer::full_state() const {
 void Trainer::begin_at(const TrainState& state) {
   state_ = state;
   average_.restore(state.losses);
+  // Where a step was begun by several processes, the state holds the sums of all.
+  meter_.bands().restore(parts_.processes.is_main() ? state.group_bands : std::vector<double>());
   watch_.restore(state);
   whole_step_ = state;
 }

@@ -19,6 +19,7 @@
 #include "train/replay.h"
 #include "train/sample_images.h"
 #include "train/snapshot.h"
+#include "train/step_meter.h"
 #include "train/train_plan.h"
 #include "train/train_state.h"
 #include "train/train_step.h"
@@ -98,8 +99,8 @@ class Trainer {
   std::optional<Snapshot> snapshot_;  // with --on_nan rollback
   std::string last_state_;            // folder of the state saved last
   report::StepRecord record_;         // of the step being made
-  Stopwatch since_step_, since_state_;
-  double data_seconds_ = 0;  // spent waiting for batches since the last report
+  StepMeter meter_;
+  Stopwatch since_state_;
 };
 
 }  // namespace loraptor::train

@@ -83,7 +83,7 @@ double Validation::batch_loss(const data::Batch& batch, size_t number) const {
     const auto inputs = inputs_.encode(batch, timestep, static_cast<int64_t>(number));
     flow::FlowConfig fixed = step_.flow;
     fixed.min_timestep = fixed.max_timestep = timestep;
-    sum += training_loss(with_draws(step_, fixed, step_.draws), inputs).item<double>();
+    sum += training_loss(with_draws(step_, fixed, step_.draws), inputs).mean.item<double>();
   }
   return sum / static_cast<double>(timesteps.size());
 }
@@ -96,7 +96,7 @@ double Validation::fixed_loss(const data::Batch& batch, size_t number) const {
     inputs.mask = at::Tensor();
     inputs.loss_weights = at::Tensor();
     inputs.preserve_output.clear();
-    sum += training_loss(fixed_step_, inputs).item<double>();
+    sum += training_loss(fixed_step_, inputs).mean.item<double>();
   }
   return sum / static_cast<double>(count);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <limits>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -241,6 +242,22 @@ TEST(CacheIndex, RecordsOfSeveralWritersAreMergedAndComeBack) {
   EXPECT_EQ(all.find("b.npz", "text", "02")->at("caption"), "y");
 }
 
+TEST(FaultCacheIndex, WhatAKilledProcessAddedIsKnown) {
+  const test::TempFolder folder;
+  CacheIndex(folder.path()).add("a.npz", "8x8", "01", {{"vae", "x"}});                               // never flushed
+  std::ofstream(folder / ".loraptor_cache.journal", std::ios::app) << "{\"file\": \"b.npz\", \"pa";  // cut off
+  CacheIndex next(folder.path());
+  ASSERT_NE(next.find("a.npz", "8x8", "01"), nullptr);
+  EXPECT_EQ(next.find("a.npz", "8x8", "01")->at("vae"), "x");
+  next.add("c.npz", "text", "02", {});
+  EXPECT_NE(CacheIndex(folder.path()).find("c.npz", "text", "02"), nullptr) << "after the line that was cut off";
+  next.flush();
+  EXPECT_FALSE(fs::exists(folder / ".loraptor_cache.journal"));
+  const CacheIndex all(folder.path());
+  EXPECT_NE(all.find("a.npz", "8x8", "01"), nullptr);
+  EXPECT_NE(all.find("c.npz", "text", "02"), nullptr);
+}
+
 TEST(FormatCacheIndex, AnUnreadableRecordIsStartedAnew) {
   for (const char* text :
        {"", "{", "[]", "{\"format\":1}", "{\"format\":1,\"caches\":{\"a\":{\"b\":{\"contents\":1}}}}"}) {
@@ -294,26 +311,27 @@ TEST(FaultCacheClaim, AClaimEndsWithItsProcessAndItsRemainsAreRemoved) {
 }
 
 /// One image with its two caches, and their record.
-class StaleCaches : public testing::Test {
+class StaleCaches : public testing::TestWithParam<CacheFormat> {
  protected:
   StaleCaches() {
     fs::copy_file(test::golden_folder() / "data/images/rgb.png", folder_ / "rgb.png");
     write_file(folder_ / "rgb.txt", "a caption");
     const Dataset dataset = scan();
     const ImageEntry& image = dataset.images().front();
-    CacheIndexes indexes;
+    const Size bucket = image.geometry.bucket;
+    const auto store = make_cache_store(GetParam());
     const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
     CacheFacts facts = image_facts(image.path);
     facts.merge(latents_facts(dataset, image));
-    indexes.of(latents).add(latents.filename(), latents_part(image.geometry.bucket),
-                            write_latents_cache(latents, image.geometry.bucket, made_latents(image.geometry.bucket, 1)),
-                            facts);
+    const std::string part = latents_part(bucket);
+    const auto made = store->write(latents, part, latents_arrays(bucket, {made_latents(bucket, 1)}, false), facts);
+    store->record(latents, part, latents_contents(*made, bucket, false), facts);
     const fs::path text = text_cache_path(image.path);
     const TextRequest request{};
-    indexes.of(text).add(text.filename(), kTextPart,
-                         write_text_cache(text, request, read_text_cache(golden("rgb_sd3_te.npz"), request)),
-                         text_facts(image.caption));
-    indexes.flush();
+    const auto arrays = text_arrays(request, read_text_cache(golden("rgb_sd3_te.npz"), request));
+    const CacheFacts from = text_facts(image.caption);
+    store->record(text, kTextPart, text_contents(*store->write(text, kTextPart, arrays, from)), from);
+    store->finish();
   }
   Dataset scan() const {
     DataConfig flags;
@@ -327,31 +345,66 @@ class StaleCaches : public testing::Test {
   std::string extra_;
 };
 
-TEST_F(StaleCaches, NothingIsStaleAtFirst) { EXPECT_TRUE(stale_caches(scan()).empty()); }
+TEST_P(StaleCaches, NothingIsStaleAtFirst) { EXPECT_TRUE(stale_caches(scan()).empty()); }
 
-TEST_F(StaleCaches, AnEditedCaptionIsNamed) {
+TEST_P(StaleCaches, AnEditedCaptionIsNamed) {
   write_file(folder_ / "rgb.txt", "another caption");
   const auto stale = stale_caches(scan());
   ASSERT_EQ(stale.size(), 1u);
   EXPECT_EQ(stale[0].path.filename(), "rgb_sd3_te.npz");
-  EXPECT_NE(stale[0].why.find("caption"), std::string::npos) << stale[0].why;
+  EXPECT_EQ(stale[0].why, "the caption was changed");
 }
 
-TEST_F(StaleCaches, AnEditedImageIsNamed) {
+TEST_P(StaleCaches, AnEditedImageIsNamed) {
   std::ofstream(folder_ / "rgb.png", std::ios::app) << "x";
   const auto stale = stale_caches(scan());
   ASSERT_EQ(stale.size(), 1u);
   EXPECT_EQ(stale[0].path.filename(), "rgb_0100x0075_sd3.npz");
 }
 
-TEST_F(StaleCaches, AnotherInterpolationIsNamed) {
+TEST_P(StaleCaches, AnotherInterpolationIsNamed) {
   extra_ = "resize_interpolation = 'area'";
   const auto stale = stale_caches(scan());
   ASSERT_EQ(stale.size(), 1u);
   EXPECT_NE(stale[0].why.find("interpolation"), std::string::npos) << stale[0].why;
 }
 
-TEST_F(StaleCaches, WithoutARecordCachesAreTrusted) {
+TEST_P(StaleCaches, NumbersThatAreNotFiniteAreNamed) {
+  const Dataset dataset = scan();
+  const ImageEntry& image = dataset.images().front();
+  const Size bucket = image.geometry.bucket;
+  StoredLatents bad = made_latents(bucket, 1);
+  bad.latents[3][2][1] = std::numeric_limits<float>::quiet_NaN();
+  const auto store = make_cache_store(GetParam());
+  const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
+  store->write(latents, latents_part(bucket), latents_arrays(bucket, {bad}, false), {});
+  store->finish();
+  const auto stale = stale_caches(dataset);
+  ASSERT_EQ(stale.size(), 1u);
+  EXPECT_NE(stale[0].why.find("got NaN or infinity"), std::string::npos) << stale[0].why;
+}
+
+TEST_P(StaleCaches, DamagedBytesAreNamed) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with("_sd3.npz") || name.ends_with(".shard")) {
+      std::string bytes = read_file(entry.path());
+      bytes[1500] = static_cast<char>(bytes[1500] ^ 1);  // within the latents
+      write_file(entry.path(), bytes);
+    }
+  }
+  const auto stale = stale_caches(scan());
+  ASSERT_EQ(stale.size(), 1u);
+  EXPECT_NE(stale[0].why.find(GetParam() == CacheFormat::npz ? "CRC error" : "got a wrong checksum"), std::string::npos)
+      << stale[0].why;
+  EXPECT_NE(stale[0].why.find("Hint: "), std::string::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, StaleCaches, testing::Values(CacheFormat::npz, CacheFormat::shard),
+                         [](const auto& info) { return info.param == CacheFormat::npz ? "npz" : "shard"; });
+
+TEST_P(StaleCaches, WithoutARecordNpzCachesAreTrusted) {
+  if (GetParam() == CacheFormat::shard) GTEST_SKIP() << "records of shards have no file of their own";
   fs::remove(folder_ / "loraptor_cache.json");
   write_file(folder_ / "rgb.txt", "another caption");
   EXPECT_TRUE(stale_caches(scan()).empty());

@@ -223,7 +223,7 @@ TEST(Dataset, an_image_takes_less_than_200_bytes_beside_its_path_and_caption) {
   for (int64_t i = 0; i < kImages; ++i) {
     const std::string path = fmt::format("/pictures/{:07}.png", i),
                       caption = fmt::format("a picture, {} trees", i % 50);
-    subset.images.push_back({path, path, caption, caption, {30 + i % 70, 40 + i % 60}, std::nullopt});
+    subset.images.push_back({path, caption, {30 + i % 70, 40 + i % 60}});
     texts += path.size() + caption.size();
   }
   const size_t before = used_bytes();

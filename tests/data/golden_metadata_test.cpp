@@ -32,7 +32,7 @@ SubsetConfig subset_of(const json& settings) {
 /// The reference loses the tags of images without a caption when wildcards are on, and adds a separator for empty tags.
 void expect_caption(const ScannedImage& image, const std::string& want, const SubsetConfig& subset) {
   if (image.caption == want) return;
-  const bool kept_tags = want.empty() && image.caption == image.tag_source;
+  const bool kept_tags = want.empty() && image.caption == image.tag_source();
   const bool no_separator = image.caption + subset.caption.caption_separator == want;
   EXPECT_TRUE(subset.caption.enable_wildcard && (kept_tags || no_separator))
       << "got '" << image.caption << "', expected '" << want << "'";
@@ -44,7 +44,7 @@ void check_images(const std::vector<ScannedImage>& images, const json& entry, co
   const bool wrong_size = entry.value("note", "").find("is required instead") != std::string::npos;
   for (size_t i = 0; i < images.size(); ++i) {
     const json& want = entry["images"][i];
-    EXPECT_EQ(images[i].key, want["key"].get<std::string>());
+    EXPECT_EQ(images[i].key(), want["key"].get<std::string>());
     EXPECT_EQ(images[i].path, want["path"].get<std::string>());
     expect_caption(images[i], want["caption"].get<std::string>(), subset);
     const json size{images[i].size.width, images[i].size.height};

@@ -123,7 +123,7 @@ ScannedSubset draw_subset(Generator& random, const std::string& name, bool is_re
   const int64_t count = draw(random, 1, 40);
   for (int64_t i = 0; i < count; ++i) {
     const std::string path = fmt::format("/{}/{}.png", name, i);
-    subset.images.push_back({path, path, "one, two, three, four, five, six", "", draw_size(random), std::nullopt});
+    subset.images.push_back({path, "one, two, three, four, five, six", draw_size(random)});
   }
   return subset;
 }

@@ -1,5 +1,6 @@
 """Caches on disk as a user meets them: filled, found again, stale, killed half-way, filled by two at once, and numpy's."""
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -156,7 +157,9 @@ class Caches(unittest.TestCase):
         run(["cache", *self.model, *alone_data])
         folder, data = folder_of_images(self.work, "both", copies=4)
         command = [str(PROGRAM), "cache", *map(str, self.model + data)]
-        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads of two processes would wait for each other
+        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_thread)
+                for _ in range(2)]
         for process in both:
             self.addCleanup(process.kill)  # if one waits for the other for ever
         self.assertEqual([process.wait(timeout=120) for process in both], [0, 0])
@@ -165,6 +168,86 @@ class Caches(unittest.TestCase):
         self.assertEqual(set(records[0]), set(records[1]))
         self.assertEqual(set(records[0]), set(caches(alone)))
         self.assertIn("0 to be made", run(["cache", *self.model, *data]))
+
+    def test_shards_train_as_npz_files_do(self):
+        _, npz = folder_of_images(self.work, "npz")
+        folder, data = folder_of_images(self.work, "shards")
+        to_disk = ["--cache_latents_to_disk", "--cache_text_encoder_outputs_to_disk"]
+        shard = ["--cache_format", "shard"]
+        self.train(npz, "npz.jsonl", *to_disk)
+        run(["cache", *self.model, *data, *shard])
+        self.assertEqual(caches(folder), {})
+        self.assertEqual(sorted(path.name for path in (folder / "loraptor_shards").iterdir()),
+                         ["0001.shard", "0001.shard.index"])
+        before = (folder / "loraptor_shards" / "0001.shard").read_bytes()
+        text = self.train(data, "shard.jsonl", *to_disk, *shard)
+        self.assertIn("the VAE was not loaded", text)
+        self.assertIn("no text encoder was loaded", text)
+        self.assertEqual(before, (folder / "loraptor_shards" / "0001.shard").read_bytes())
+        self.train(data, "skip.jsonl", *to_disk, *shard, "--skip_cache_check")
+        losses = [[line["loss"] for line in read_log(self.work / name)]
+                  for name in ("npz.jsonl", "shard.jsonl", "skip.jsonl")]
+        self.assertEqual(losses[0], losses[1])
+        self.assertEqual(losses[1], losses[2])
+
+    def test_stale_caches_in_shards_are_named_and_made_again(self):
+        folder, data = folder_of_images(self.work, "a")
+        command = ["cache", *self.model, *data, "--cache_format", "shard"]
+        run(command)
+        self.assertIn("0 to be made", run(command))
+        captions = sorted(folder.glob("*.txt"))
+        captions[0].write_text("something else")
+        text = run(command)
+        self.assertIn(captions[0].stem + "_sd3_te.npz", text)
+        self.assertIn("the caption was changed", text)
+        self.assertIn("1 to be made", text)
+        self.assertNotIn("1 to be made", run(command))
+        shard = folder / "loraptor_shards" / "0001.shard"
+        damaged = bytearray(shard.read_bytes())
+        damaged[damaged.rindex(b"shardrec") + 60] ^= 1  # the header of the caption that was made again
+        shard.write_bytes(damaged)
+        text = run(command)
+        self.assertIn("cache is made again", text)
+        self.assertNotIn("1 to be made", run(command))
+
+    def shard_losses(self, data, log):
+        self.train(data, log, "--cache_latents_to_disk", "--cache_text_encoder_outputs_to_disk", "--cache_format", "shard")
+        return [line["loss"] for line in read_log(self.work / log)]
+
+    def test_killed_while_filling_shards_the_next_run_finishes(self):
+        _, whole = folder_of_images(self.work, "whole", copies=6)
+        want = self.shard_losses(whole, "whole.jsonl")
+        folder, data = folder_of_images(self.work, "killed", copies=6)
+        command = ["cache", *self.model, *data, "--cache_format", "shard"]
+        process = subprocess.Popen([str(PROGRAM), *map(str, command)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        shard = folder / "loraptor_shards" / "0001.shard"
+        deadline = time.time() + 60
+        while (not shard.exists() or shard.stat().st_size < 1_500_000) and time.time() < deadline and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.assertGreater(shard.stat().st_size, 0)
+        text = run(command)
+        self.assertNotIn("text-encoder outputs: 0 cached on disk", text)
+        self.assertEqual(self.shard_losses(data, "killed.jsonl"), want)
+
+    def test_two_filling_shards_at_once_share_the_work(self):
+        _, alone = folder_of_images(self.work, "alone", copies=4)
+        want = self.shard_losses(alone, "alone.jsonl")
+        folder, data = folder_of_images(self.work, "both", copies=4)
+        command = [str(PROGRAM), "cache", *map(str, self.model + data), "--cache_format", "shard"]
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads of two processes would wait for each other
+        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_thread)
+                for _ in range(2)]
+        for process in both:
+            self.addCleanup(process.kill)
+        self.assertEqual([process.wait(timeout=120) for process in both], [0, 0])
+        self.assertIn("0 to be made", run(command[1:]))
+        self.assertEqual(self.shard_losses(data, "both.jsonl"), want)
+        size = sum(path.stat().st_size for path in (folder / "loraptor_shards").glob("*.shard"))
+        once = sum(path.stat().st_size for path in (self.work / "alone" / "loraptor_shards").glob("*.shard"))
+        self.assertLess(size, 1.02 * once, "a cache was made twice")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import unittest
 import numpy as np
 
 from commands_test import read_png
-from support import IMAGES, ROOT, make_checkpoint, photo_dataset, read_log, read_safetensors, run
+from support import IMAGES, ROOT, make_checkpoint, photo_dataset, read_computed, read_safetensors, run
 
 KINDS = {"lora": [], "split": ["split_qkv=True"], "loha": ["algo=loha"], "lokr": ["algo=lokr", "factor=4"],
          "dora": ["dora_wd=True"], "lokr_dora": ["algo=lokr", "dora_wd=True", "wd_on_output=False"]}
@@ -48,10 +48,7 @@ class Kinds(unittest.TestCase):
     def train(self, name, extra, steps=3):
         log = self.work / f"{name}.jsonl"
         run(self.base + ["--output_dir", self.work / name, "--log_json", log, "--max_train_steps", steps, *extra])
-        lines = read_log(log)
-        for line in lines:
-            del line["seconds"], line["data_seconds"]
-        return lines
+        return read_computed(log)
 
     def expect_exact_resume(self, name, extra):
         # Five micro-steps an epoch or more, groups of two: the stop lies inside an epoch.

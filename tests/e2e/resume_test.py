@@ -3,7 +3,7 @@ import pathlib
 import tempfile
 import unittest
 
-from support import make_checkpoint, photo_dataset, read_log, read_safetensors, run
+from support import make_checkpoint, photo_dataset, read_computed, read_safetensors, run
 
 
 class ExactResume(unittest.TestCase):
@@ -19,9 +19,7 @@ class ExactResume(unittest.TestCase):
             run(common + ["--output_dir", work / "rest", "--log_json", work / "rest.jsonl",
                           "--save_every_n_steps", str(stop), "--save_state",
                           "--resume", work / f"whole/r-step{stop:08d}-state"])
-            whole, rest = read_log(work / "whole.jsonl"), read_log(work / "rest.jsonl")
-            for line in whole + rest:
-                del line["seconds"], line["data_seconds"]
+            whole, rest = read_computed(work / "whole.jsonl"), read_computed(work / "rest.jsonl")
             self.assertEqual(whole[stop:], rest)
             first = (work / "whole/r.safetensors").read_bytes()
             self.assertNotEqual(first, b"")

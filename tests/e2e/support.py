@@ -56,6 +56,14 @@ def read_log(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+MEASURED = ("seconds", "data_seconds", "seconds_left", "images_per_second", "peak_memory")
+
+
+def read_computed(path):
+    """The lines of a log without what two equal runs may differ in."""
+    return [{key: value for key, value in line.items() if key not in MEASURED} for line in read_log(path)]
+
+
 def read_metadata(path):
     data = pathlib.Path(path).read_bytes()
     length = int.from_bytes(data[:8], "little")

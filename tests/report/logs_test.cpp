@@ -26,6 +26,10 @@ report::StepRecord record(int64_t step) {
   r.grad_norm = 2;
   r.seconds = 0.125;
   r.data_seconds = 0.0625;
+  r.seconds_left = 30;
+  r.images = 2;
+  r.peak_memory = 1024;
+  r.timestep_losses = {{"250-500", 0.125}};
   r.lrs = {{"unet", 1e-4}, {"textencoder 1 ", 5e-5}};
   return r;
 }
@@ -43,7 +47,8 @@ TEST(JsonlLog, WritesOneObjectAStep) {
   log.write(record(2));
   EXPECT_EQ(read_file(folder / "log.jsonl"),
             R"({"step":2,"epoch":1,"loss":0.25,"average":0.25,"lr":{"unet":0.0001,"textencoder 1 ":5e-05},)"
-            R"("grad_norm":2.0,"seconds":0.125,"data_seconds":0.0625})"
+            R"("grad_norm":2.0,"seconds":0.125,"data_seconds":0.0625,"seconds_left":30.0,"images":2,)"
+            R"("images_per_second":16.0,"peak_memory":1024,"timestep_losses":{"250-500":0.125}})"
             "\n");
 }
 
@@ -113,9 +118,9 @@ TEST(TfEvents, FileIsARowOfValidFrames) {
     at += 16 + length;
     ++frames;
   }
-  EXPECT_EQ(frames, 1u + 5 + 1 + 1);
-  for (const char* text :
-       {"brain.Event:2", "loss/current", "loss/average", "lr/unet", "lr/textencoder1", "grad_norm"}) {
+  EXPECT_EQ(frames, 1u + 7 + 1 + 1);
+  for (const char* text : {"brain.Event:2", "loss/current", "loss/average", "lr/unet", "lr/textencoder1", "grad_norm",
+                           "images_per_second", "loss/timestep_250-500"}) {
     EXPECT_NE(all.find(text), std::string::npos) << text;
   }
 }

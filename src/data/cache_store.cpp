@@ -1,0 +1,74 @@
+// Caches in npz files beside the images.
+#include "data/cache_store.h"
+
+#include <map>
+#include <mutex>
+
+#include "data/cache_claim.h"
+#include "data/cache_state.h"
+#include "data/shard_store.h"
+#include "io/npz.h"
+
+namespace loraptor::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+class NpzStore : public CacheStore {
+ public:
+  std::shared_ptr<const io::ArrayFile> open(const fs::path& cache, const std::string&) override {
+    if (!fs::exists(cache)) return nullptr;
+    return std::make_shared<const io::NpzFile>(cache);
+  }
+
+  bool has(const fs::path& cache, const std::string&) override { return fs::exists(cache); }
+
+  std::optional<CacheFacts> facts(const fs::path& cache, const std::string& part,
+                                  const std::string& contents) override {
+    const std::lock_guard lock(mutex_);
+    const CacheFacts* recorded = index_of(cache).find(cache.filename().string(), part, contents);
+    return recorded == nullptr ? std::nullopt : std::optional(*recorded);
+  }
+
+  std::shared_ptr<const io::ArrayFile> write(const fs::path& cache, const std::string&, const io::NamedTensors& arrays,
+                                             const CacheFacts&) override {
+    const auto kept = open_to_keep(cache);
+    io::write_npz(cache, arrays, kept ? &*kept : nullptr);
+    return std::make_shared<const io::NpzFile>(cache);
+  }
+
+  void record(const fs::path& cache, const std::string& part, const std::string& contents,
+              const CacheFacts& facts) override {
+    const std::lock_guard lock(mutex_);
+    index_of(cache).add(cache.filename().string(), part, contents, facts);
+  }
+
+  void refresh(const fs::path&) override {}
+  void clean(const fs::path& folder) override { remove_abandoned_caches(folder); }
+
+  void flush() override {
+    const std::lock_guard lock(mutex_);
+    for (auto& [folder, index] : indexes_) index.flush();
+  }
+  void finish() override { flush(); }
+
+ private:
+  CacheIndex& index_of(const fs::path& cache) {
+    const fs::path folder = cache_folder(cache);
+    return indexes_.try_emplace(folder, folder).first->second;
+  }
+
+  std::mutex mutex_;
+  std::map<fs::path, CacheIndex> indexes_;  // of the folders that the run meets, each read once
+};
+
+}  // namespace
+
+fs::path cache_folder(const fs::path& cache) { return cache.has_parent_path() ? cache.parent_path() : fs::path("."); }
+
+std::shared_ptr<CacheStore> make_cache_store(CacheFormat format) {
+  if (format == CacheFormat::shard) return make_shard_store();
+  return std::make_shared<NpzStore>();
+}
+
+}  // namespace loraptor::data
