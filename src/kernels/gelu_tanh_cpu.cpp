@@ -50,7 +50,8 @@ LORAPTOR_CPU_CLONES void values_and_slopes(const float* x, float* y, float* slop
     const float s = (t < 0 ? e : 1.0f) * part;
     const float steepness = kScale * (1.0f + 3.0f * kCube * x[i] * x[i]);  // d(2u)/dx
     y[i] = x[i] * s;
-    slope[i] = s + x[i] * steepness * (e * part * part);  // s' = s (1 - s) = e / (1 + e)^2 on both sides of zero
+    // s' = s (1 - s) = e / (1 + e)^2 on both sides of zero; far out it makes x zero before x^3 would overflow.
+    slope[i] = s + x[i] * (e * part * part) * steepness;
   }
 }
 
