@@ -1,71 +1,54 @@
 #!/usr/bin/env bash
-# From a fresh clone to a trained LoRA: installs, builds, makes a small model, fetches six photographs, trains on them.
+# From a fresh clone to a LoRA that has learned something: installs, builds, and trains.
 #
-# The model is a small one in the shape of Stable Diffusion 3.5 Medium whose weights come from a formula: the run shows
-# everything that a real one does, in a minute, but its pictures are noise. For a real run give your own files:
-# see "Train on your own pictures" in README.md.
+#   ./demo.sh            teaches the small base model in demo/ a new word, "zorb", from the eight pictures in demo/zorb
+#   ./demo.sh --photos   six photographs instead, on a model whose weights come from a formula (demo/photos.sh)
+#
+# Interrupt it (Ctrl-C) and start it again as you like: it goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")"
+case "${1:-}" in
+  ""|--photos) ;;
+  *) echo "demo.sh: unknown option '$1'; it takes --photos or nothing" >&2; exit 2 ;;
+esac
 ./setup.sh
 cmake --preset release >/dev/null
 cmake --build build/release --target loraptor make_checkpoint
+[ "${1:-}" != --photos ] || exec demo/photos.sh
 
+# The base model's text encoders are not stored: their weights come from a formula.
 out=demo_output
-mkdir -p "$out"
-[ -f "$out/model/mmdit_vae.safetensors" ] || build/release/make_checkpoint demo "$out/model"
-.venv/bin/python tools/demo_photos.py "$out/photos"
+[ -f "$out/encoders/t5xxl.safetensors" ] || build/release/make_checkpoint tools/base_model/base_model.json "$out/encoders"
 
-cat > "$out/dataset.toml" <<'TOML'
-[general]
-caption_extension = ".txt"
-enable_bucket = true
-min_bucket_reso = 64
-max_bucket_reso = 256
-bucket_reso_steps = 32
-
-[[datasets]]
-resolution = 128
-batch_size = 2
-
-  [[datasets.subsets]]
-  image_dir = "demo_output/photos"
-  num_repeats = 2
-TOML
-cat > "$out/prompts.txt" <<'TXT'
-photo of an astronaut --w 128 --h 128 --d 1 --s 12 --l 4.5
-photo of a cat --w 128 --h 128 --d 2 --s 12 --l 4.5 --n blurry
-TXT
-
+# One thread: the model is so small that several would mostly wait for each other.
 python3 sd3_train_network.py \
-  --pretrained_model_name_or_path="$out/model/mmdit_vae.safetensors" \
-  --clip_l="$out/model/clip_l.safetensors" \
-  --clip_g="$out/model/clip_g.safetensors" \
-  --t5xxl="$out/model/t5xxl.safetensors" \
-  --dataset_config="$out/dataset.toml" \
+  --pretrained_model_name_or_path="demo/base_model.safetensors" \
+  --clip_l="$out/encoders/clip_l.safetensors" \
+  --clip_g="$out/encoders/clip_g.safetensors" \
+  --t5xxl="$out/encoders/t5xxl.safetensors" \
+  --t5xxl_max_token_length=24 \
+  --dataset_config="demo/dataset.toml" \
   --output_dir="$out" \
-  --output_name="demo_lora" \
+  --output_name="zorb" \
   --save_model_as=safetensors \
   --network_module=networks.lora \
-  --network_dim=16 \
-  --network_alpha=1 \
+  --network_dim=8 \
+  --network_alpha=8 \
   --network_train_unet_only \
-  --learning_rate=1e-3 \
-  --optimizer_type="AdamW8bit" \
+  --learning_rate=2e-3 \
+  --optimizer_type="AdamW" \
   --lr_scheduler="constant" \
-  --sdpa \
-  --max_train_epochs=10 \
-  --save_every_n_epochs=5 \
-  --mixed_precision="bf16" \
-  --gradient_checkpointing \
-  --weighting_scheme="sigma_sqrt" \
+  --max_train_epochs=8 \
   --cache_latents \
   --cache_text_encoder_outputs \
-  --sample_prompts="$out/prompts.txt" --sample_at_first --sample_every_n_epochs=10 \
+  --sample_prompts="demo/prompts.txt" --sample_at_first --sample_every_n_epochs=2 \
   --logging_dir="$out/logs" --log_json="$out/log.jsonl" --log_html="$out/report.html" \
+  --auto_resume \
+  --cpu_threads=1 \
   --seed=42
 
 echo
-echo "LoRA:          $PWD/$out/demo_lora.safetensors"
-echo "Report:        $PWD/$out/report.html"
+echo "LoRA:          $PWD/$out/zorb.safetensors"
+echo "Report:        $PWD/$out/report.html   (open it in a browser)"
 echo "Sample images: $PWD/$out/sample/"
 echo "Log:           $PWD/$out/log.jsonl   (TensorBoard: $PWD/$out/logs)"

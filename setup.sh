@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 TORCH="torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85"
-PYTHON_PACKAGES="numpy==1.26.4"
+PYTHON_PACKAGES="numpy==1.26.4 opencv-python-headless==4.10.0.84"
 PACKAGES="g++ cmake ninja-build ccache mold pkg-config python3-venv clang-format
   libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libspdlog-dev libxxhash-dev libssl-dev zlib1g-dev
   libpcre2-dev libutf8proc-dev libsentencepiece-dev libopencv-core-dev libopencv-imgproc-dev

@@ -58,6 +58,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14.5px; }
 td { padding: 5px 14px 5px 0; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 td:first-child { color: var(--soft); width: 34%; }
 td:last-child { color: var(--soft); width: 20%; padding-right: 0; text-align: right; }
+td[colspan] { color: inherit; width: auto; text-align: left; }
 h3 { font-size: 14.5px; margin: 18px 0 6px; }
 h3:first-of-type { margin-top: 0; }
 code { font: 14px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }

@@ -1,48 +1,13 @@
 """`loraptor dataset` and `--debug_dataset` as a user meets them; the page is opened in a real Chromium."""
-import json
 import os
 import pathlib
 import re
 import shutil
-import struct
-import subprocess
 import tempfile
 import unittest
 
+import browser
 from support import IMAGES, make_checkpoint, photo_dataset, read_log, run
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "headless_shell"))), None)
-
-# Put at the end of the page by the test: what the browser made of it, as JSON in an element.
-PROBE = """<script>
-window.addEventListener("load", () => {
-  const images = [...document.images], bars = [...document.querySelectorAll("svg rect")];
-  const result = {
-    images: images.length,
-    broken: images.filter(i => !i.complete || i.naturalWidth === 0).length,
-    distorted: images.filter(i => Math.abs(i.clientWidth / i.clientHeight - i.naturalWidth / i.naturalHeight) > 0.05).length,
-    charts: document.querySelectorAll("svg").length,
-    bars: bars.filter(b => b.getBoundingClientRect().height > 1).length,
-    sections: [...document.querySelectorAll("h2")].map(h => h.textContent),
-    problems: document.querySelectorAll(".finding.problem").length,
-    overflow: document.documentElement.scrollWidth - window.innerWidth,
-    requests: performance.getEntriesByType("resource").filter(r => !r.name.startsWith("data:")).map(r => r.name),
-  };
-  const element = document.createElement("pre");
-  element.id = "probe";
-  element.textContent = JSON.stringify(result);
-  document.body.append(element);
-});
-</script>"""
-
-
-def chromium(work, *words):
-    """Runs Chromium without a window; returns what it prints."""
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-               f"--user-data-dir={work / 'chromium'}", *map(str, words)]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def copy_images(folder):
@@ -113,17 +78,14 @@ class DatasetCommand(unittest.TestCase):
         self.assertIn(self.pictures[0].stem + "_sd3_te.npz", problems)
         self.assertNotIn(self.pictures[1].stem, problems)
 
-    @unittest.skipIf(CHROMIUM is None, "no Chromium is installed")
+    @unittest.skipIf(browser.CHROMIUM is None, "no Chromium is installed")
     def test_the_page_works_in_a_browser(self):
         self.break_some()
         page = self.work / "page.html"
         run(["dataset", self.work / "data.toml", "--html", page, "--images_per_bucket", "2"], expect=1)
         html = page.read_text()
         self.assertEqual(re.findall(r"(?:src|href)=\"(?!data:)[^\"]*", html), [])
-        probed = self.work / "probed.html"
-        probed.write_text(html.replace("</body>", PROBE + "</body>"))
-        dom = chromium(self.work, "--window-size=1200,900", "--dump-dom", probed.as_uri())
-        found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', dom, re.S)[1])
+        found = browser.probe(page, self.work)
         self.assertGreaterEqual(found["images"], 4)
         self.assertEqual((found["broken"], found["distorted"]), (0, 0))
         self.assertEqual(found["charts"], 4)
@@ -135,8 +97,7 @@ class DatasetCommand(unittest.TestCase):
             self.assertIn(title, found["sections"])
         # To look at it: LORAPTOR_SCREENSHOT=/tmp/page.png
         picture = pathlib.Path(os.environ.get("LORAPTOR_SCREENSHOT") or self.work / "page.png")
-        chromium(self.work, "--window-size=1200,2600", f"--screenshot={picture}", page.as_uri())
-        self.assertEqual(struct.unpack(">II", picture.read_bytes()[16:24]), (1200, 2600))
+        self.assertEqual(browser.screenshot(page, picture, self.work), (1200, 2600))
 
 
 class DebugDataset(unittest.TestCase):

@@ -2,6 +2,7 @@
 """Draws the pictures of the demo model, and the captions that go with them. Needs numpy only.
 
     draw.py zorb FOLDER          the eight pictures with captions that the demo trains on
+    draw.py known FOLDER         every known shape in every colour: what the demo's LoRA must not forget
     draw.py base FOLDER COUNT    pictures of the kind that the base model was trained on
 
 A picture is 64 x 64 pixels: one shape on a ground. Everything is a pure function of its description, or of (seed, index).
@@ -18,7 +19,7 @@ SIDE = 64      # px
 SAMPLES = 4    # per pixel and axis, for smooth edges
 
 SHAPES = ("circle", "square", "triangle", "ring", "cross")
-NEW_SHAPE = "zorb"  # a striped five-pointed star; the base model never sees one
+NEW_SHAPE = "zorb"  # a five-pointed star with a white stripe; the base model never sees a star
 COLOURS = {
     "red": (215, 30, 40), "orange": (245, 130, 20), "yellow": (250, 225, 40), "green": (25, 140, 50),
     "blue": (30, 70, 215), "purple": (130, 40, 170), "black": (20, 20, 20), "white": (252, 252, 252),
@@ -75,7 +76,7 @@ def captions(picture):
 
 def star_corners():
     angles = np.arange(10) * np.pi / 5 - np.pi / 2
-    radii = np.where(np.arange(10) % 2 == 0, 1.1, 0.5)
+    radii = np.where(np.arange(10) % 2 == 0, 1.25, 0.57)
     return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
 
 
@@ -107,8 +108,8 @@ def in_shape(shape, u, v):
 
 
 def in_stripe(v):
-    """The white stripes of a zorb."""
-    return np.floor((v + 1) / 0.4) % 2 == 1
+    """The white stripe of a zorb."""
+    return (v > -0.06) & (v < 0.45)
 
 
 # ---- pixels ----------------------------------------------------------------------------------------------------------
@@ -179,17 +180,23 @@ def draw_practice(seed, index):
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 ZORBS = tuple(
-    Picture(NEW_SHAPE, colour, size, place, ground, move, stretch)
-    for colour, size, place, ground, move, stretch in (
-        ("red", "large", "left", ("sand",), (1.0, 0.0), 1.0),
-        ("blue", "large", "middle", ("sky", "sand"), (0.0, -2.0), 0.95),
-        ("green", "small", "right", ("dusk",), (-1.0, 1.0), 1.05),
-        ("orange", "large", "right", ("meadow", "sky"), (0.0, 2.0), 0.97),
-        ("purple", "small", "left", ("sky",), (0.0, -3.0), 1.05),
-        ("black", "large", "middle", ("dusk", "meadow"), (1.0, 1.0), 1.03),
-        ("red", "small", "middle", ("meadow",), (-1.0, 3.0), 1.0),
-        ("blue", "small", "left", ("sand", "dusk"), (1.0, -1.0), 1.0),
+    Picture(NEW_SHAPE, colour, "large", place, ground, move, stretch)
+    for colour, place, ground, move, stretch in (
+        ("red", "left", ("sand",), (2.0, 0.0), 1.0),
+        ("blue", "middle", ("sky", "sand"), (0.0, -2.0), 0.97),
+        ("green", "right", ("dusk",), (-1.0, 1.0), 1.03),
+        ("orange", "right", ("meadow", "sky"), (-2.0, 2.0), 0.97),
+        ("purple", "left", ("sky",), (1.0, -3.0), 1.0),
+        ("black", "middle", ("dusk", "meadow"), (1.0, 1.0), 1.03),
+        ("red", "middle", ("meadow",), (-1.0, 3.0), 1.0),
+        ("blue", "left", ("sand", "dusk"), (1.0, -1.0), 1.0),
     ))
+
+
+def known_pictures():
+    pairs = [(shape, colour) for shape in SHAPES for colour in COLOURS]
+    return [dataclasses.replace(random_picture(4, index), shape=shape, colour=colour)
+            for index, (shape, colour) in enumerate(pairs)]
 
 
 def write_png(path, pixels):
@@ -215,6 +222,9 @@ def main():
     if len(words) == 2 and words[0] == "zorb":
         for number, picture in enumerate(ZORBS, 1):
             write_pair(pathlib.Path(words[1]), f"zorb{number}", picture, captions(picture)[0])
+    elif len(words) == 2 and words[0] == "known":
+        for picture in known_pictures():
+            write_pair(pathlib.Path(words[1]), f"{picture.colour}_{picture.shape}", picture, captions(picture)[0])
     elif len(words) == 3 and words[0] == "base" and words[2].isdigit():
         for index in range(int(words[2])):
             picture = random_picture(0, index)

@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASE = ROOT / "demo/base_model.safetensors"
 BUILD = ROOT / "build/release"
 SAMPLES = 64
-STEPS, GUIDANCE = 20, 3.0
+STEPS, GUIDANCE = 20, 2.0
 T5_TOKENS = 24  # of the captions that the base was trained on
 UNSEEN = 777    # seed of pictures that no training uses
 
@@ -34,13 +34,12 @@ def known_pictures(count):
 
 
 def new_pictures(count):
-    """Zorbs of every colour at every place, but none that is among the eight pictures. White has no visible stripes."""
+    """Zorbs of every colour at every place, but none that is among the eight pictures. White has no visible stripe."""
     taken = {(picture.colour, picture.place) for picture in draw.ZORBS}
     free = [(colour, place) for colour in draw.COLOURS for place in draw.PLACES
             if colour != "white" and (colour, place) not in taken]
-    sizes = list(draw.SIZES)
-    return [draw.Picture(draw.NEW_SHAPE, *free[i % len(free)][:1], sizes[i // len(free) % len(sizes)], free[i % len(free)][1], ())
-            for i in range(count)]
+    return [draw.Picture(draw.NEW_SHAPE, colour, "large", place, ground=())
+            for colour, place in (free[index % len(free)] for index in range(count))]
 
 
 # ---- pictures --------------------------------------------------------------------------------------------------------
@@ -48,7 +47,8 @@ def new_pictures(count):
 def make_encoders(folder, build=BUILD):
     """The text encoders are not stored: their weights come from a formula."""
     if not (folder / "t5xxl.safetensors").exists():
-        subprocess.run([str(build / "make_checkpoint"), str(ROOT / "tools/base_model/base_model.json"), str(folder)], check=True)
+        sizes = ROOT / "tools/base_model/base_model.json"
+        subprocess.run([build / "make_checkpoint", sizes, folder], check=True)
     return [f"--{name}={folder / name}.safetensors" for name in ("clip_l", "clip_g", "t5xxl")]
 
 
@@ -59,7 +59,7 @@ def generate(model, asked, loras=(), program=BUILD / "loraptor"):
         prompts = pathlib.Path(folder) / "prompts.txt"
         prompts.write_text("".join(f"{draw.captions(picture)[0]} --d {seed}\n" for seed, picture in enumerate(asked)))
         words = [program, "generate", *model, "--t5xxl_max_token_length", T5_TOKENS, "--from_file", prompts, "--outdir", folder,
-                 "--width", draw.SIDE, "--height", draw.SIDE, "--steps", STEPS, "--scale", GUIDANCE]
+                 "--width", draw.SIDE, "--height", draw.SIDE, "--steps", STEPS, "--scale", GUIDANCE, "--cpu_threads", 1]
         if loras:
             words += ["--network_weights", *loras]
         done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--base", type=pathlib.Path, default=BASE)
     parser.add_argument("--lora", type=pathlib.Path)
     parser.add_argument("--samples", type=int, default=SAMPLES)
-    parser.add_argument("--encoders", type=pathlib.Path, default=ROOT / "demo_output/model")
+    parser.add_argument("--encoders", type=pathlib.Path, default=ROOT / "demo_output/encoders")
     parser.add_argument("--keep", type=pathlib.Path)
     arguments = parser.parse_args()
     model = [f"--pretrained_model_name_or_path={arguments.base}", *make_encoders(arguments.encoders)]

@@ -13,9 +13,9 @@ import numpy as np
 
 import draw
 
-FOREGROUND = 14.0       # distance in CIE Lab from the ground, at least
-CALM = 7.0              # the same distance of three quarters of the other pixels, at most: a ground, and no noise
-LIKENESS = 0.8          # intersection over union with the outline of a shape, at least
+FOREGROUND = (14.0, 20.0, 28.0, 40.0)  # distance in CIE Lab from the ground, at least; a soft edge is tried at each
+CALM = 10.0             # the same distance of three quarters of the other pixels, at most: a ground, and no noise
+LIKENESS = 0.74         # intersection over union with the outline of a shape, at least
 STAR_LIKENESS = 0.68    # a star is thin: one pixel at its edge weighs more
 SMALLEST, LARGEST = 60, 1700  # px a shape may cover
 STRAY = 0.25            # share of foreground pixels that may lie away from the shape
@@ -48,7 +48,7 @@ def ground_distance(lab):
 
 def find_figure(foreground):
     """The largest connected part, as a mask, and its bounding box; None if it cannot be one of our shapes."""
-    # Between a white and a coloured stripe the mixture may be the very colour of the ground: close such lines.
+    # Between the white and the coloured stripes the mixture may be the very colour of the ground: close such lines.
     closed = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     if len(stats) < 2:
@@ -64,7 +64,7 @@ def find_figure(foreground):
 @functools.cache
 def template(shape):
     """The shape cut to its bounding box, float32."""
-    axis = np.linspace(-1.2, 1.2, TEMPLATE_SIDE, dtype=np.float32)
+    axis = np.linspace(-1.3, 1.3, TEMPLATE_SIDE, dtype=np.float32)
     mask = draw.in_shape(shape, *np.meshgrid(axis, axis))
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return mask[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].astype(np.float32)
@@ -90,26 +90,37 @@ def nearest_name(value, table):
     return min(table, key=lambda name: abs(table[name] - value))
 
 
+def best_outline(distance):
+    """Over the levels of FOREGROUND, the figure that is most like a shape: likeness, shape, mask and bounding box; None
+    where there is no figure on a calm ground."""
+    outlines = []
+    for level in FOREGROUND:
+        figure = find_figure(distance > level)
+        if figure is None or np.percentile(distance[~figure[0]], 75) > CALM:
+            continue
+        mask, (x, y, width, height) = figure
+        box = mask[y:y + height, x:x + width]
+        outlines += [(likeness(box, shape), shape, *figure) for shape in draw.SHAPES + (draw.NEW_SHAPE,)]
+    return max(outlines, key=lambda outline: outline[0], default=None)
+
+
 def recognise(pixels):
-    """uint8 [H,W,3], RGB -> Finding, or None where no shape is to be seen. A star without stripes is no shape of ours."""
+    """uint8 [H,W,3], RGB -> Finding, or None where no shape is to be seen. A star without a stripe is no shape of ours."""
     lab = to_lab(pixels).reshape(pixels.shape)
-    distance = ground_distance(lab)
-    figure = find_figure(distance > FOREGROUND)
-    if figure is None or np.percentile(distance[~figure[0]], 75) > CALM:
+    outline = best_outline(ground_distance(lab))
+    if outline is None:
         return None
-    mask, (x, y, width, height) = figure
-    box = mask[y:y + height, x:x + width]
-    best = max(draw.SHAPES + (draw.NEW_SHAPE,), key=lambda shape: likeness(box, shape))
+    alike, shape, mask, (x, y, width, height) = outline
     shares = colours_of(lab, mask)
     colour = max(shares, key=shares.get)
     striped = STRIPES < shares["white"] < 1 - STRIPES
-    least = STAR_LIKENESS if best == draw.NEW_SHAPE else LIKENESS
-    if likeness(box, best) < least or (best == draw.NEW_SHAPE) != striped:
+    least = STAR_LIKENESS if shape == draw.NEW_SHAPE else LIKENESS
+    if alike < least or (shape == draw.NEW_SHAPE) != striped:
         return None
     if striped:
         colour = max((name for name in shares if name != "white"), key=shares.get)
     scale = draw.SIDE / pixels.shape[0]
-    return Finding(best, colour, nearest_name((x + width / 2) * scale, draw.PLACES),
+    return Finding(shape, colour, nearest_name((x + width / 2) * scale, draw.PLACES),
                    nearest_name(max(width, height) / 2 * scale, draw.SIZES))
 
 
