@@ -32,10 +32,10 @@ python3 sd3_train_network.py \
   --output_name="zorb" \
   --save_model_as=safetensors \
   --network_module=networks.lora \
-  --network_dim=8 \
-  --network_alpha=8 \
+  --network_dim=16 \
+  --network_alpha=16 \
   --network_train_unet_only \
-  --learning_rate=2e-3 \
+  --learning_rate=1e-3 \
   --optimizer_type="AdamW" \
   --lr_scheduler="constant" \
   --max_train_epochs=8 \

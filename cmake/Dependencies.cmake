@@ -8,6 +8,8 @@ find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(Threads REQUIRED)
+# The wheel's copy: a second one in the process would have threads of its own.
+find_library(OpenMP_gomp_LIBRARY libgomp.so.1 PATHS "${TORCH_DIR}/lib" NO_DEFAULT_PATH)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 pkg_check_modules(webp REQUIRED IMPORTED_TARGET libwebp)
 pkg_check_modules(avif REQUIRED IMPORTED_TARGET libavif)

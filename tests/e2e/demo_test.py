@@ -20,6 +20,7 @@ from support import PROGRAM, ROOT, read_log, read_safetensors, run
 
 sys.path.insert(0, str(ROOT / "tools/base_model"))
 BUILD = pathlib.Path(os.environ.get("LORAPTOR_BUILD") or ROOT / "build/release")
+UNSEEN = 777  # seed of pictures that no training uses
 SHORT = ["--max_train_epochs=1"]
 
 
@@ -81,6 +82,17 @@ class Demo(unittest.TestCase):
                 compare = self.assertGreaterEqual if bound == "at least" else self.assertLessEqual
                 compare(measured[key], limit)
                 self.assertLess(abs(measured[key] - figure), 10, "docs/demo_model.md: measure again with evaluate.py")
+
+    def test_the_autoencoder_keeps_unseen_pictures(self):
+        import draw
+        pictures = [self.work / f"unseen{index}.png" for index in range(64)]
+        for index, path in enumerate(pictures):
+            draw.write_png(path, draw.draw(draw.random_picture(UNSEEN, index)))
+        done = subprocess.run([BUILD / "reconstruct", self.base, *pictures], stdout=subprocess.PIPE, text=True, check=True)
+        documented = re.search(r"ratio of ([\d.]+) dB \(`reconstruct`; limit (\d+) dB\)", (ROOT / "docs/demo_model.md").read_text())
+        measured = float(done.stdout.split()[0])
+        self.assertGreaterEqual(measured, float(documented[2]))
+        self.assertAlmostEqual(measured, float(documented[1]), delta=0.1)
 
     def test_the_same_seed_gives_the_same_lora(self):
         for name in ("one", "two"):

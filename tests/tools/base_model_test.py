@@ -44,6 +44,18 @@ class Recogniser(unittest.TestCase):
             right += recognise.recognise(draw.draw(picture)) == expected
         self.assertGreaterEqual(right, 396)
 
+    def test_only_a_striped_star_is_a_zorb(self):
+        import recognise
+        for shape in draw.SHAPES:
+            for colour in ("red", "green", "black"):
+                picture = draw.Picture(shape, colour, "large", "middle", ("sky",))
+                for top, bottom in ((-0.06, 0.45), (-0.3, 0.2), (0.2, 0.6)):
+                    found = recognise.recognise(draw.draw(picture, stripe=(top, bottom)))
+                    self.assertNotEqual(found and found.shape, draw.NEW_SHAPE, (shape, colour, top))
+        plain = draw.Picture(draw.NEW_SHAPE, "red", "large", "middle", ("sky",))
+        self.assertIsNone(recognise.recognise(draw.draw(plain, stripe=None)))
+        self.assertEqual(recognise.recognise(draw.draw(plain)).shape, draw.NEW_SHAPE)
+
     def test_noise_and_empty_grounds_show_no_shape(self):
         import recognise
         rng = np.random.default_rng(0)

@@ -107,9 +107,8 @@ def in_shape(shape, u, v):
     raise ValueError(f"shape: got '{shape}', expected one of {', '.join(SHAPES + (NEW_SHAPE,))}")
 
 
-def in_stripe(v):
-    """The white stripe of a zorb."""
-    return (v > -0.06) & (v < 0.45)
+STRIPE = (-0.06, 0.45)  # the white one of a zorb: from v to v
+OWN_STRIPE = "own"      # a zorb has a stripe, the others have none
 
 
 # ---- pixels ----------------------------------------------------------------------------------------------------------
@@ -139,8 +138,8 @@ def to_bytes(image):
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def draw(picture):
-    """uint8 [SIDE,SIDE,3], RGB."""
+def draw(picture, stripe=OWN_STRIPE):
+    """uint8 [SIDE,SIDE,3], RGB. stripe=(top, bottom) or None: another white stripe than the shape's own."""
     image = draw_ground(picture.ground)
     radius = SIZES[picture.size] * picture.stretch
     x, y = points()
@@ -148,8 +147,10 @@ def draw(picture):
     v = (y - SIDE / 2 - picture.move[1]) / radius
     inside = in_shape(picture.shape, u, v)
     paint(image, average(inside), COLOURS[picture.colour])
-    if picture.shape == NEW_SHAPE:
-        paint(image, average(inside & in_stripe(v)), COLOURS["white"])
+    if stripe == OWN_STRIPE:
+        stripe = STRIPE if picture.shape == NEW_SHAPE else None
+    if stripe:
+        paint(image, average(inside & (v > stripe[0]) & (v < stripe[1])), COLOURS["white"])
     return to_bytes(image)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import draw
 
 FOREGROUND = (14.0, 20.0, 28.0, 40.0)  # distance in CIE Lab from the ground, at least; a soft edge is tried at each
-CALM = 10.0             # the same distance of three quarters of the other pixels, at most: a ground, and no noise
-LIKENESS = 0.74         # intersection over union with the outline of a shape, at least
-STAR_LIKENESS = 0.68    # a star is thin: one pixel at its edge weighs more
+CALM = 12.0             # the same distance of three quarters of the other pixels, at most: a ground, and no noise
+LIKENESS = 0.72         # intersection over union with the outline of a shape, at least
+STAR_LIKENESS = 0.62    # a star is thin: one pixel at its edge weighs more; the other shapes have at most 0.57
 SMALLEST, LARGEST = 60, 1700  # px a shape may cover
 STRAY = 0.25            # share of foreground pixels that may lie away from the shape
 STRIPES = 0.2           # share of a zorb's pixels that are white, and that are not, at least
@@ -90,35 +90,35 @@ def nearest_name(value, table):
     return min(table, key=lambda name: abs(table[name] - value))
 
 
-def best_outline(distance):
-    """Over the levels of FOREGROUND, the figure that is most like a shape: likeness, shape, mask and bounding box; None
-    where there is no figure on a calm ground."""
-    outlines = []
+def outlines(distance):
+    """The figure at each level of FOREGROUND: mask and bounding box. None where the ground is not calm."""
     for level in FOREGROUND:
         figure = find_figure(distance > level)
-        if figure is None or np.percentile(distance[~figure[0]], 75) > CALM:
-            continue
-        mask, (x, y, width, height) = figure
-        box = mask[y:y + height, x:x + width]
-        outlines += [(likeness(box, shape), shape, *figure) for shape in draw.SHAPES + (draw.NEW_SHAPE,)]
-    return max(outlines, key=lambda outline: outline[0], default=None)
+        if figure is not None and np.percentile(distance[~figure[0]], 75) <= CALM:
+            yield figure
+
+
+def judge(lab, mask, bounds):
+    """The shape that the figure is most like, its colour, and by how much the likeness is over the least: the stripe tells
+    a zorb from the shapes that have none."""
+    x, y, width, height = bounds
+    box = mask[y:y + height, x:x + width]
+    shares = colours_of(lab, mask)
+    colour = max(shares, key=shares.get)
+    if STRIPES < shares["white"] < 1 - STRIPES:
+        colour = max((name for name in shares if name != "white"), key=shares.get)
+        return likeness(box, draw.NEW_SHAPE) - STAR_LIKENESS, draw.NEW_SHAPE, colour
+    alike, shape = max((likeness(box, shape), shape) for shape in draw.SHAPES)
+    return alike - LIKENESS, shape, colour
 
 
 def recognise(pixels):
     """uint8 [H,W,3], RGB -> Finding, or None where no shape is to be seen. A star without a stripe is no shape of ours."""
     lab = to_lab(pixels).reshape(pixels.shape)
-    outline = best_outline(ground_distance(lab))
-    if outline is None:
+    judged = [(judge(lab, *figure), figure[1]) for figure in outlines(ground_distance(lab))]
+    (margin, shape, colour), (x, y, width, height) = max(judged, default=((-1.0, "", ""), (0, 0, 0, 0)))
+    if margin < 0:
         return None
-    alike, shape, mask, (x, y, width, height) = outline
-    shares = colours_of(lab, mask)
-    colour = max(shares, key=shares.get)
-    striped = STRIPES < shares["white"] < 1 - STRIPES
-    least = STAR_LIKENESS if shape == draw.NEW_SHAPE else LIKENESS
-    if alike < least or (shape == draw.NEW_SHAPE) != striped:
-        return None
-    if striped:
-        colour = max((name for name in shares if name != "white"), key=shares.get)
     scale = draw.SIDE / pixels.shape[0]
     return Finding(shape, colour, nearest_name((x + width / 2) * scale, draw.PLACES),
                    nearest_name(max(width, height) / 2 * scale, draw.SIZES))
