@@ -89,8 +89,8 @@ void print_checkpoint(const ordered_json& report) {
                size_text(part["bytes"]), part["parameters"].dump(), part["layout"].get<std::string>(),
                count_text(part["dtypes"]));
     if (!part.contains("variant")) continue;
-    fmt::print("    SD3 {}: {} blocks of width {}, q/k norm {}, second attention in blocks {}, position table {}x{}\n",
-               part["variant"].get<std::string>(), part["depth"].dump(), part["width"].dump(),
+    fmt::print("    {}: {} blocks of width {}, q/k norm {}, second attention in blocks {}, position table {}x{}\n",
+               part["model"].get<std::string>(), part["depth"].dump(), part["width"].dump(),
                part["qk_norm"].get<bool>() ? "yes" : "no", list_text(part["dual_blocks"]), part["position_side"].dump(),
                part["position_side"].dump());
   }

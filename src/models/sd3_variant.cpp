@@ -39,6 +39,11 @@ std::string Sd3Variant::type_name() const {
   return dual_blocks.empty() ? "5-large" : "5-medium";
 }
 
+std::string Sd3Variant::title() const {
+  if (!qk_norm) return "SD3 Medium";
+  return dual_blocks.empty() ? "SD3.5 Large" : "SD3.5 Medium";
+}
+
 Sd3Variant detect_variant(const PartReader& mmdit) {
   Sd3Variant v;
   const auto& kernel = required_shape(mmdit, "x_embedder.proj.weight", 4);

@@ -24,6 +24,8 @@ struct Sd3Variant {
   /// "medium", "5-medium" or "5-large", as metadata names it.
   /// Ref: sd-scripts@48d368f library/sd3_utils.py:analyze_state_dict_state.
   std::string type_name() const;
+  /// "SD3 Medium", "SD3.5 Medium" or "SD3.5 Large", as people name it.
+  std::string title() const;
 };
 
 constexpr int64_t kHeadSize = 64;

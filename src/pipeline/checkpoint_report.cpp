@@ -38,6 +38,7 @@ bool is_diffusers(const models::TensorNames& names) {
 
 void add_variant(ordered_json& part, const File& file, const models::TensorNames& names) {
   const auto variant = models::detect_variant(models::PartReader(file, "mmdit", names, {}));
+  part["model"] = variant.title();
   part["variant"] = variant.type_name();
   part["depth"] = variant.depth;
   part["width"] = variant.width;

@@ -51,8 +51,8 @@ figcaption { color: var(--soft); font-size: 14px; margin-top: 5px; }
 .sheet img { height: 150px; width: auto; max-width: 100%; object-fit: contain; border-radius: 6px; }
 .sheet figcaption { font-size: 12.5px; line-height: 1.35; margin-top: 4px; }
 .sheet figcaption b { display: block; font-weight: 500; color: var(--ink); }
-.sheet figcaption b, .sheet figcaption span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.sheet figcaption span { display: block; }
+.sheet figcaption b { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.sheet figcaption span { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .more { align-self: center; color: var(--soft); font-size: 14px; }
 table { border-collapse: collapse; width: 100%; font-size: 14.5px; }
 td { padding: 5px 14px 5px 0; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }

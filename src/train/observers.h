@@ -18,7 +18,7 @@ namespace loraptor::train {
 
 /// What the report page says about the run as a whole.
 struct RunDescription {
-  std::string subtitle;  // "SD3 5-medium, 25 images, …"
+  std::string subtitle;  // "SD3.5 Medium, 25 images, …"
   std::vector<report::SummarySection> settings;
   std::shared_future<report::ContactSheet> images{};  // to be shown; made while the run starts
 };

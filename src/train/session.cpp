@@ -217,7 +217,7 @@ void Session::prepare_mmdit() {
     options.device = at::kCPU;  // it moves once everything is merged into it
   mmdit_.emplace(files_->part(models::Part::mmdit, options),
                  models::MMDiTOptions{.attn2_compat = has_compat(config_, "attn2")});
-  log::info("model: SD3 {} with {} blocks of width {}", mmdit_->variant().type_name(), mmdit_->variant().depth,
+  log::info("model: {} with {} blocks of width {}", mmdit_->variant().title(), mmdit_->variant().depth,
             mmdit_->variant().width);
   if (config_.model.enable_scaled_pos_embed) {
     std::vector<std::pair<int64_t, int64_t>> resolutions;
@@ -349,7 +349,7 @@ void Session::train() {
   const Validation validation(config_, data_->validation, validation_sources(), step);
   const auto samples = make_samples();
   const CheckpointWriter checkpoints(config_, precision_, {mmdit_->variant().type_name(), identity_, start_metadata()});
-  const auto subtitle = fmt::format("SD3 {}, {} images, {} steps, seed {}", mmdit_->variant().type_name(),
+  const auto subtitle = fmt::format("{}, {} images, {} steps, seed {}", mmdit_->variant().title(),
                                     data_->training.images().size(), plan_.max_steps, seed_);
   auto observers = processes_->is_main()
                        ? make_observers(config_, plan_, describe_run(config_, subtitle, data_->training))

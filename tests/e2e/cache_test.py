@@ -1,4 +1,5 @@
 """Caches on disk as a user meets them: filled, found again, stale, killed half-way, filled by two at once, and numpy's."""
+import hashlib
 import json
 import os
 import pathlib
@@ -28,7 +29,8 @@ def folder_of_images(work, name, copies=1):
 
 
 def caches(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".npz"}
+    """The hash of each cache file, by name: short enough for unittest to print what differs."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.suffix == ".npz"}
 
 
 class Caches(unittest.TestCase):
@@ -152,17 +154,22 @@ class Caches(unittest.TestCase):
         self.assertEqual(caches(folder), want)
         self.assertEqual([p.name for p in folder.iterdir() if ".tmp-" in p.name], [])
 
-    def test_two_at_once_give_the_same_folder_as_one(self):
-        alone, alone_data = folder_of_images(self.work, "alone", copies=4)
-        run(["cache", *self.model, *alone_data])
-        folder, data = folder_of_images(self.work, "both", copies=4)
-        command = [str(PROGRAM), "cache", *map(str, self.model + data)]
+    def fill_alone_and_by_two_at_once(self, *extra):
+        """Two folders of the same images, and what names them on the command line."""
         one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads of two processes would wait for each other
+        alone, alone_data = folder_of_images(self.work, "alone", copies=4)
+        run(["cache", *self.model, *alone_data, *extra], env=one_thread)
+        folder, data = folder_of_images(self.work, "both", copies=4)
+        command = [str(PROGRAM), "cache", *map(str, self.model + data), *extra]
         both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_thread)
                 for _ in range(2)]
         for process in both:
             self.addCleanup(process.kill)  # if one waits for the other for ever
         self.assertEqual([process.wait(timeout=120) for process in both], [0, 0])
+        return alone, alone_data, folder, data
+
+    def test_two_at_once_give_the_same_folder_as_one(self):
+        alone, _, folder, data = self.fill_alone_and_by_two_at_once()
         self.assertEqual(caches(folder), caches(alone))
         records = [json.loads((path / "loraptor_cache.json").read_text())["caches"] for path in (alone, folder)]
         self.assertEqual(set(records[0]), set(records[1]))
@@ -233,20 +240,13 @@ class Caches(unittest.TestCase):
         self.assertEqual(self.shard_losses(data, "killed.jsonl"), want)
 
     def test_two_filling_shards_at_once_share_the_work(self):
-        _, alone = folder_of_images(self.work, "alone", copies=4)
-        want = self.shard_losses(alone, "alone.jsonl")
-        folder, data = folder_of_images(self.work, "both", copies=4)
-        command = [str(PROGRAM), "cache", *map(str, self.model + data), "--cache_format", "shard"]
-        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads of two processes would wait for each other
-        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=one_thread)
-                for _ in range(2)]
-        for process in both:
-            self.addCleanup(process.kill)
-        self.assertEqual([process.wait(timeout=120) for process in both], [0, 0])
-        self.assertIn("0 to be made", run(command[1:]))
+        shards = ["--cache_format", "shard"]
+        alone, alone_data, folder, data = self.fill_alone_and_by_two_at_once(*shards)
+        self.assertIn("0 to be made", run(["cache", *self.model, *data, *shards]))
+        want = self.shard_losses(alone_data, "alone.jsonl")
         self.assertEqual(self.shard_losses(data, "both.jsonl"), want)
         size = sum(path.stat().st_size for path in (folder / "loraptor_shards").glob("*.shard"))
-        once = sum(path.stat().st_size for path in (self.work / "alone" / "loraptor_shards").glob("*.shard"))
+        once = sum(path.stat().st_size for path in (alone / "loraptor_shards").glob("*.shard"))
         self.assertLess(size, 1.02 * once, "a cache was made twice")
 
 

@@ -93,7 +93,7 @@ class Commands(unittest.TestCase):
         text = run(["inspect", self.a, self.single])
         self.assertIn("as stored", text)
         self.assertIn("x_block_attn2_qkv", text)
-        self.assertIn("SD3 5-medium: 4 blocks of width 256", text)
+        self.assertIn("SD3.5 Medium: 4 blocks of width 256", text)
         lora, checkpoint = json.loads(run(["inspect", "--json", self.a, self.single]))
         self.assertEqual([part["part"] for part in lora["parts"]], ["mmdit", "clip_l", "clip_g"])
         self.assertEqual(lora["base_model"]["by_metadata"], "5-medium")
