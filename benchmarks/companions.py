@@ -49,10 +49,14 @@ def write_safetensors(path, tensors):
             file.write(make())
 
 
+def zeros(name, *shape):
+    return PREFIX + name, "F16", shape, lambda: np.zeros(shape, np.float16).tobytes()
+
+
 def make_checkpoint(path):
     random = np.random.default_rng(1)
-    tensors = [(PREFIX + "x_embedder.proj.weight", "F16", (WIDTH, 16, 2, 2),
-                lambda: np.zeros((WIDTH, 64), np.float16).tobytes())]
+    tensors = [zeros("x_embedder.proj.weight", WIDTH, 16, 2, 2), zeros("pos_embed", 1, 192 * 192, WIDTH),
+               zeros("y_embedder.mlp.0.weight", WIDTH, 2048), zeros("context_embedder.weight", WIDTH, 4096)]
     for name, rows, columns in layers():
         tensors.append((f"{PREFIX}{name}.weight", "F16", (rows, columns), lambda n=rows * columns:
                         (random.standard_normal(n, np.float32) * 0.02).astype(np.float16).tobytes()))
@@ -73,10 +77,12 @@ def make_lora(path):
 def measure(words):
     """Seconds and peak memory (MB) of a finished command."""
     start = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        sys.exit(f"the program ended with status {status}: {' '.join(map(str, words))}")
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen([str(word) for word in words], stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status != 0:
+            output.seek(0)
+            sys.exit(f"the program failed: {' '.join(map(str, words))}\n{output.read()[-2000:]}")
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 

@@ -66,12 +66,12 @@ std::optional<std::string> model_type(const std::filesystem::path& path) {
   return models::detect_variant(models::PartReader(file, "mmdit", *names, {})).type_name();
 }
 
-io::Metadata make_metadata(const ExtractArgs& args, const std::map<std::string, network::LoraPair>& modules) {
+io::Metadata make_metadata(const ExtractArgs& args, const std::optional<std::string>& type,
+                           const std::map<std::string, network::LoraPair>& modules) {
   io::Metadata metadata = network::network_size_metadata(modules);
   metadata["ss_v2"] = "False";
   metadata["ss_network_module"] = "networks.lora";
   metadata["ss_network_args"] = "{}";
-  const auto type = model_type(*args.original);
   if (type) metadata["ss_base_model_version"] = *type;
   if (args.no_metadata) return metadata;
   metadata["modelspec.sai_model_spec"] = "1.0.1";
@@ -96,10 +96,11 @@ int run_extract(const Words& words) {
   const auto save_to = required(args.save_to, "--save_to", "the file to write");
   const auto job = make_job(args);
   const auto dtype = tensor::dtype_from_precision(args.precision.value_or("float"), "--save_precision");
+  const auto type = model_type(*args.original);  // before the long work, as it may throw
   train::StageProgress progress("layers extracted");
   const Stopwatch watch;
   const auto modules = pipeline::extract_lora(job, [&](int64_t done, int64_t total) { progress.update(done, total); });
-  network::write_lora_file(save_to, network::lora_tensors(modules, dtype), make_metadata(args, modules));
+  network::write_lora_file(save_to, network::lora_tensors(modules, dtype), make_metadata(args, type, modules));
   log::info("{}: {} modules of rank {} in {:.1f} s", save_to, modules.size(), args.dim, watch.seconds());
   return 0;
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/config_build.h"
@@ -27,6 +28,7 @@ int run_train(const Words& words) {
     return 0;
   }
   const BuiltConfig built = build_config(parsed.options);
+  keep_freed_memory();
   const dist::World world = dist::world_from_environment();
   const int64_t wanted = built.config.loop.num_processes.value_or(world.size);
   if (world.is_alone() && wanted > 1) {

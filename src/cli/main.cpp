@@ -8,7 +8,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/heap.h"
 #include "base/signals.h"
 #include "cli/command.h"
 #include "cli/help.h"
@@ -34,7 +33,6 @@ void print_out_of_memory(const std::string& message) {
 
 int main(int argc, char** argv) {
   using namespace loraptor;
-  keep_freed_memory();
   try {
     return cli::run_command(cli::Words(argv + 1, argv + argc));
   } catch (const UsageError& error) {

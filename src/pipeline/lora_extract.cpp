@@ -62,7 +62,8 @@ void clamp_values(LoraPair& pair, double quantile) {
 
 std::optional<LoraPair> extract_layer(const LoraExtract& job, const at::Tensor& difference) {
   const auto matrix = difference.flatten(1);
-  if (matrix.abs().max().item<double>() <= job.min_diff) return std::nullopt;
+  const auto [least, greatest] = at::aminmax(matrix);
+  if (std::max(-least.item<double>(), greatest.item<double>()) <= job.min_diff) return std::nullopt;
   const auto svd = network::leading_svd(matrix.to(job.device), job.dim, job.method);
   LoraPair pair;
   pair.up = (svd.u * svd.s).to(at::kCPU, at::kFloat).contiguous();

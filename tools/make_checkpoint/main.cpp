@@ -4,6 +4,7 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -123,14 +124,15 @@ void write_checkpoint(const std::filesystem::path& path, const Arguments& argume
   file.write(&length, sizeof length);
   file.write(text);
   std::vector<float> values;
+  const bool show_progress = offset > (1 << 30) && ::isatty(STDERR_FILENO) == 1;
   int64_t written = 0;
   for (const auto& tensor : tensors) {
     fill(arguments.model.at("seed"), tensor, values);
     write_values(file, arguments.dtype, values);
     written += count_of(tensor.shape) * (type == "F32" ? 4 : 2);
-    if (offset > (1 << 30)) std::fprintf(stderr, "\r%s: %3d %%", path.filename().c_str(), int(100 * written / offset));
+    if (show_progress) std::fprintf(stderr, "\r%s: %3d %%", path.filename().c_str(), int(100 * written / offset));
   }
-  if (offset > (1 << 30)) std::fputc('\n', stderr);
+  if (show_progress) std::fputc('\n', stderr);
   file.commit();
 }
 
