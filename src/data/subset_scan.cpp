@@ -60,8 +60,8 @@ std::vector<ScannedImage> read_folder(const SubsetConfig& subset, ScanFindings* 
       continue;
     }
     if (!image.caption.found) without_caption.push_back(image.path);
-    ScannedImage& scanned = images.emplace_back(std::move(image.path), std::move(image.caption.text), image.size);
-    scanned.is_turned = image.is_turned;
+    images.push_back({std::move(image.path), std::move(image.caption.text), image.size});
+    images.back().is_turned = image.is_turned;
   }
   report_unreadable(unreadable, findings);
   if (findings != nullptr && !subset.class_tokens) {

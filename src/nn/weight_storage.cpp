@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
 
 namespace loraptor::nn {
@@ -182,12 +183,8 @@ std::unique_ptr<WeightStorage> ConvertedWeight::placed(at::Device device, at::Sc
 // Whether products of bfloat16 are faster than converting to float32. Intel's cores without AMX have the instructions,
 // but oneDNN's products with them reach 0.6 of the float32 rate there; on AMD's they double it.
 bool cpu_multiplies_bf16() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("amx-bf16")) return true;
-  return __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_is("intel");
-#else
-  return true;
-#endif
+  const auto& cpu = cpu_features();
+  return cpu.amx || (cpu.avx512_bf16 && !cpu.intel);
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ class Reader {
       if (peek() == '}') break;
       PythonValue key = value();
       expect(':');
-      result.items.emplace_back(std::move(key), value());
+      result.items.push_back({std::move(key), value()});
       skip_blanks();
       if (peek() != ',') break;
       ++at_;

@@ -19,10 +19,15 @@ struct PythonValue {
   struct List {
     std::vector<PythonValue> items;
   };
+  struct Item;
   struct Dict {
-    std::vector<std::pair<PythonValue, PythonValue>> items;
+    std::vector<Item> items;
   };
   std::variant<None, bool, int64_t, double, std::string, Tuple, List, Dict> value;
+};
+
+struct PythonValue::Item {
+  PythonValue key, value;
 };
 
 /// Reads a whole text as one literal: 1e-3, True, None, 'text', "text", (0.9, 0.99), 0.9,0.99, [1, 2], {'a': 1}.

@@ -27,8 +27,8 @@ class Merger {
   Merger(const CheckpointMerge& job, const std::vector<WeightedLora>& loras)
       : job_(job), loras_(loras), tensors_(job.from) {
     for (auto& [name, piece] : target_pieces(tensors_.file(), job.parts, job.embedded)) {
-      const bool is_used = std::any_of(loras.begin(), loras.end(), [&](const auto& lora) {
-        return lora.file.modules.count(piece.module) + lora.factors.count(piece.module) > 0;
+      const bool is_used = std::any_of(loras.begin(), loras.end(), [&module = piece.module](const auto& lora) {
+        return lora.file.modules.count(module) + lora.factors.count(module) > 0;
       });
       if (is_used) pieces_[name] = piece;
     }

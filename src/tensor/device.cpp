@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
 
 namespace loraptor::tensor {
@@ -11,11 +12,8 @@ namespace {
 // MKL uses AVX-512 on Intel's processors only; on others oneDNN's float32 product is up to twice as fast, while without
 // AVX-512 MKL's is faster by a fifth. With AMX oneDNN would go below float32.
 bool onednn_is_faster() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512f") && !__builtin_cpu_supports("amx-tile") && !__builtin_cpu_is("intel");
-#else
-  return false;
-#endif
+  const auto& cpu = cpu_features();
+  return cpu.avx512 && !cpu.amx && !cpu.intel;
 }
 
 }  // namespace
