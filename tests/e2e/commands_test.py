@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from support import PROGRAM, ROOT, make_checkpoint, photo_dataset, read_metadata, read_safetensors, run
+from support import PROGRAM, ROOT, make_checkpoint, photo_dataset, read_metadata, read_safetensors, run, run_peer
 
 QKV = "lora_unet_joint_blocks_0_x_block_attn_qkv"
 
@@ -195,12 +195,7 @@ class Commands(unittest.TestCase):
 class RealDiffusers(unittest.TestCase):
     """A converted LoRA in the real diffusers and PEFT equals the checkpoint that the LoRA was merged into."""
 
-    PYTHON = ROOT / ".cache/benchmark-env/bin/python"
-
     def test_a_converted_lora_equals_the_merged_checkpoint(self):
-        probe = [str(self.PYTHON), "-c", "import diffusers, peft"]
-        if not self.PYTHON.exists() or subprocess.run(probe, stderr=subprocess.DEVNULL).returncode != 0:
-            self.skipTest(f"diffusers and peft are not installed in {self.PYTHON.parent.parent} (benchmarks/compare.sh does it)")
         with tempfile.TemporaryDirectory() as scratch:
             work = pathlib.Path(scratch)
             model = make_checkpoint(work / "model")
@@ -211,8 +206,7 @@ class RealDiffusers(unittest.TestCase):
             run(["convert", work / "lora.safetensors", work / "diffusers.safetensors"])
             run(["merge", "--sd3_checkpoint", work / "model/mmdit_vae.safetensors", "--models", work / "lora.safetensors",
                  "--save_to", work / "merged.safetensors"])
-            script = pathlib.Path(__file__).with_name("diffusers_lora.py")
-            out = subprocess.run([str(self.PYTHON), str(script), str(work)], check=True, stdout=subprocess.PIPE, text=True).stdout
+            out = run_peer(self, "diffusers, peft", "diffusers_lora.py", work)
             without, error = map(float, out.split()[-2:])
             self.assertGreater(without, 1e-2, "the LoRA should show")
             self.assertLess(error, 1e-4)

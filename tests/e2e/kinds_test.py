@@ -2,14 +2,13 @@
 import concurrent.futures
 import pathlib
 import shutil
-import subprocess
 import tempfile
 import unittest
 
 import numpy as np
 
 from commands_test import read_png
-from support import IMAGES, ROOT, make_checkpoint, photo_dataset, read_computed, read_safetensors, run
+from support import IMAGES, make_checkpoint, photo_dataset, read_computed, read_safetensors, run, run_peer
 
 KINDS = {"lora": [], "split": ["split_qkv=True"], "loha": ["algo=loha"], "lokr": ["algo=lokr", "factor=4"],
          "dora": ["dora_wd=True"], "lokr_dora": ["algo=lokr", "dora_wd=True", "wd_on_output=False"]}
@@ -157,12 +156,7 @@ class Kinds(unittest.TestCase):
 class RealLycoris(unittest.TestCase):
     """What is merged equals what LyCORIS itself makes of the file."""
 
-    PYTHON = ROOT / ".cache/benchmark-env/bin/python"
-
     def test_merged_weights_are_those_of_lycoris(self):
-        probe = [str(self.PYTHON), "-c", "import lycoris"]
-        if not self.PYTHON.exists() or subprocess.run(probe, stderr=subprocess.DEVNULL).returncode != 0:
-            self.skipTest(f"lycoris_lora is not installed in {self.PYTHON.parent.parent} (benchmarks/compare.sh does it)")
         with tempfile.TemporaryDirectory() as scratch:
             work = pathlib.Path(scratch)
             base = make_checkpoint(work / "model") + photo_dataset(work / "data.toml")
@@ -176,9 +170,7 @@ class RealLycoris(unittest.TestCase):
                             "2", "--network_alpha", "3", "--output_dir", work, "--output_name", kind])
                 run(["merge", "--sd3_checkpoint", model, "--models", work / f"{kind}.safetensors", "--ratios", "0.7",
                      "--save_to", work / f"{kind}_merged.safetensors"])
-            script = pathlib.Path(__file__).with_name("lycoris_merge.py")
-            out = subprocess.run([str(self.PYTHON), str(script), "0.7", str(model), *(str(work / kind) for kind in kinds)],
-                                 check=True, stdout=subprocess.PIPE, text=True).stdout
+            out = run_peer(self, "lycoris", "lycoris_merge.py", "0.7", model, *(work / kind for kind in kinds))
             for kind, line in zip(kinds, out.splitlines()[-len(kinds):]):
                 with self.subTest(kind=kind):
                     count, change, error = map(float, line.split())

@@ -1,4 +1,5 @@
 """What a run writes beside the LoRA: encoders with the LoRA merged, options for TensorBoard; and what memory options do."""
+import json
 import pathlib
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import unittest
 
 import numpy as np
 
-from support import ROOT, make_checkpoint, photo_dataset, read_safetensors, run
+from support import ROOT, make_checkpoint, photo_dataset, read_log, read_safetensors, run, run_peer
 
 
 def product(tensors, module):
@@ -71,6 +72,18 @@ class Outputs(unittest.TestCase):
         (events,) = path.parent.glob("events.out.tfevents.*")
         self.assertIn(b"_hparams_/session_start_info", events.read_bytes())
         self.assertIn("--logging_dir", run(self.model + self.base + ["--output_dir", self.work / "o", "--log_config"], expect=2))
+
+    def test_the_real_tensorboard_reads_the_log(self):
+        logs, log = self.work / "tb", self.work / "tb.jsonl"
+        run(self.model + self.base + ["--output_dir", self.work / "o", "--network_train_unet_only", "--logging_dir", logs,
+                                      "--log_config", "--log_json", log])
+        read = json.loads(run_peer(self, "tensorboard", "tensorboard_read.py", logs))
+        lines = read_log(log)
+        for tag, key in (("loss/current", "loss"), ("loss/average", "average"), ("grad_norm", "grad_norm")):
+            self.assertEqual([step for step, _ in read["scalars"][tag]], [line["step"] for line in lines])
+            np.testing.assert_allclose([value for _, value in read["scalars"][tag]], [line[key] for line in lines], rtol=1e-6)
+        self.assertTrue({"lr/unet", "loss/epoch_average", "images_per_second"} <= set(read["scalars"]))
+        self.assertEqual((read["hparams"]["learning_rate"], read["hparams"]["seed"]), (0.01, 3))
 
     def test_swapping_blocks_is_of_no_use_on_the_cpu(self):
         out = run(self.model + self.base + ["--output_dir", self.work / "s", "--network_train_unet_only", "--device", "cpu",
