@@ -81,7 +81,8 @@ class Demo(unittest.TestCase):
             with self.subTest(key):
                 compare = self.assertGreaterEqual if bound == "at least" else self.assertLessEqual
                 compare(measured[key], limit)
-                self.assertLess(abs(measured[key] - figure), 10, "docs/demo_model.md: measure again with evaluate.py")
+                # Another processor rounds differently, so its LoRA is another one: ten samples of 64 may change sides.
+                self.assertLess(abs(measured[key] - figure), 16, "docs/demo_model.md: measure again with evaluate.py")
 
     def test_the_autoencoder_keeps_unseen_pictures(self):
         import draw
