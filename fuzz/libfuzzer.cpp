@@ -2,9 +2,9 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <string>
 
 #include "targets.h"
 

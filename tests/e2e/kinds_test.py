@@ -8,7 +8,7 @@ import unittest
 import numpy as np
 
 from commands_test import read_png
-from support import IMAGES, make_checkpoint, photo_dataset, read_computed, read_safetensors, run, run_peer
+from support import IMAGES, make_checkpoint, photo_dataset, read_computed, read_safetensors, require_peer, run, run_peer
 
 KINDS = {"lora": [], "split": ["split_qkv=True"], "loha": ["algo=loha"], "lokr": ["algo=lokr", "factor=4"],
          "dora": ["dora_wd=True"], "lokr_dora": ["algo=lokr", "dora_wd=True", "wd_on_output=False"]}
@@ -157,6 +157,7 @@ class RealLycoris(unittest.TestCase):
     """What is merged equals what LyCORIS itself makes of the file."""
 
     def test_merged_weights_are_those_of_lycoris(self):
+        require_peer(self, "lycoris")
         with tempfile.TemporaryDirectory() as scratch:
             work = pathlib.Path(scratch)
             base = make_checkpoint(work / "model") + photo_dataset(work / "data.toml")
@@ -170,7 +171,7 @@ class RealLycoris(unittest.TestCase):
                             "2", "--network_alpha", "3", "--output_dir", work, "--output_name", kind])
                 run(["merge", "--sd3_checkpoint", model, "--models", work / f"{kind}.safetensors", "--ratios", "0.7",
                      "--save_to", work / f"{kind}_merged.safetensors"])
-            out = run_peer(self, "lycoris", "lycoris_merge.py", "0.7", model, *(work / kind for kind in kinds))
+            out = run_peer("lycoris_merge.py", "0.7", model, *(work / kind for kind in kinds))
             for kind, line in zip(kinds, out.splitlines()[-len(kinds):]):
                 with self.subTest(kind=kind):
                     count, change, error = map(float, line.split())

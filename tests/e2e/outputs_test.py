@@ -8,7 +8,7 @@ import unittest
 
 import numpy as np
 
-from support import ROOT, make_checkpoint, photo_dataset, read_log, read_safetensors, run, run_peer
+from support import ROOT, make_checkpoint, photo_dataset, read_log, read_safetensors, require_peer, run, run_peer
 
 
 def product(tensors, module):
@@ -74,10 +74,11 @@ class Outputs(unittest.TestCase):
         self.assertIn("--logging_dir", run(self.model + self.base + ["--output_dir", self.work / "o", "--log_config"], expect=2))
 
     def test_the_real_tensorboard_reads_the_log(self):
+        require_peer(self, "tensorboard")
         logs, log = self.work / "tb", self.work / "tb.jsonl"
         run(self.model + self.base + ["--output_dir", self.work / "o", "--network_train_unet_only", "--logging_dir", logs,
                                       "--log_config", "--log_json", log])
-        read = json.loads(run_peer(self, "tensorboard", "tensorboard_read.py", logs))
+        read = json.loads(run_peer("tensorboard_read.py", logs))
         lines = read_log(log)
         for tag, key in (("loss/current", "loss"), ("loss/average", "average"), ("grad_norm", "grad_norm")):
             self.assertEqual([step for step, _ in read["scalars"][tag]], [line["step"] for line in lines])

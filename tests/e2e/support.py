@@ -55,14 +55,17 @@ def run(words, expect=0, cwd=None, env=None):
 PEERS = ROOT / ".cache/benchmark-env"  # the programs that ours is compared with
 
 
-def run_peer(test, modules, script, *words):
-    """Runs a script beside this file with the peers' Python and returns what it prints; skips the test if they are not
-    installed."""
+def require_peer(test, modules):
+    """Skips the test if the peers' Python lacks one of the modules; call it before the work whose result they look at."""
     python = PEERS / "bin/python"
     probe = [str(python), "-c", f"import {modules}"]
     if not python.exists() or subprocess.run(probe, stderr=subprocess.DEVNULL).returncode != 0:
         test.skipTest(f"Python in {PEERS} has no {modules} (benchmarks/requirements.txt)")
-    command = [str(python), str(pathlib.Path(__file__).with_name(script)), *map(str, words)]
+
+
+def run_peer(script, *words):
+    """Runs a script beside this file with the peers' Python and returns what it prints."""
+    command = [str(PEERS / "bin/python"), str(pathlib.Path(__file__).with_name(script)), *map(str, words)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
