@@ -4,9 +4,11 @@
 #include <bit>
 #include <cstdint>
 
-/// Compiles a function once per instruction set; the loader picks. Helpers that it calls must be LORAPTOR_INLINE.
+/// Compiles a function once per instruction set; the loader picks by what the processor can do (with the name of a
+/// processor such as arch=haswell it would pick by model, and later ones would get the oldest). Helpers that it calls
+/// must be LORAPTOR_INLINE.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-#define LORAPTOR_CPU_CLONES __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#define LORAPTOR_CPU_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define LORAPTOR_CPU_CLONES
 #endif

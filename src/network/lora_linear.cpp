@@ -2,6 +2,8 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/narrow_product.h"
+
 namespace loraptor::network {
 namespace {
 
@@ -38,8 +40,12 @@ at::Tensor part_of(const at::Tensor& t, int64_t dim, int64_t i, int64_t count) {
   return t.narrow(dim, i * length, length);
 }
 
-/// The narrow products are computed as [r,N] (and [r,out]) rather than [N,r]: MKL is two to four times faster with few
-/// rows than with few columns.
+at::Tensor joined(const std::vector<at::Tensor>& parts, int64_t dim) {
+  return parts.size() == 1 ? parts.front() : at::cat(parts, dim);
+}
+
+/// The narrow products are computed as [r,N] (and [r,out]) rather than [N,r]: with few rows they are faster than with
+/// few columns.
 class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& down, const at::Tensor& up,
@@ -49,11 +55,10 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
     auto y = frozen.weight.product(rows, frozen.bias);
     const auto leading = x.sizes().slice(0, static_cast<size_t>(x.dim() - 1));
     const auto a = down.to(y.scalar_type()), b = up.to(y.scalar_type());
-    const auto h = apply_mask(a.mm(rows.t()), frozen.mask, leading);  // [splits*r,N]
+    const auto h = apply_mask(kernels::narrow_dots(a, rows), frozen.mask, leading);  // [splits*r,N]
     for (int64_t i = 0; i < frozen.splits; ++i) {
-      part_of(y, 1, i, frozen.splits)
-          .addmm_(part_of(h, 0, i, frozen.splits).t(), part_of(b, 0, i, frozen.splits).t(), /*beta=*/1,
-                  /*alpha=*/frozen.scale);
+      kernels::add_narrow(part_of(y, 1, i, frozen.splits), part_of(h, 0, i, frozen.splits),
+                          part_of(b, 0, i, frozen.splits).t().contiguous(), frozen.scale);
     }
     context->save_for_backward({rows, h, down, up, frozen.mask});
     context->saved_data["product"] =
@@ -78,25 +83,21 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
     const bool wants_up = context->needs_input_grad(2);
     const auto b = up.to(g.scalar_type()).mul(scale);
 
-    auto dh = at::empty(h.sizes(), h.options());                                                       // [splits*r,N]
-    auto up_grad = wants_up ? at::empty({h.size(0) / splits, g.size(1)}, b.options()) : at::Tensor();  // [r,out]
+    std::vector<at::Tensor> dh_parts, up_parts;  // [r,N], [r,out/splits]
     for (int64_t i = 0; i < splits; ++i) {
       const auto part = part_of(g, 1, i, splits);
-      auto dh_part = part_of(dh, 0, i, splits);
-      at::mm_out(dh_part, part_of(b, 0, i, splits).t().contiguous(), part.t());
-      if (!wants_up) continue;
-      auto up_part = part_of(up_grad, 1, i, splits);
-      at::mm_out(up_part, part_of(h, 0, i, splits), part);
+      dh_parts.push_back(kernels::narrow_dots(part_of(b, 0, i, splits).t().contiguous(), part));
+      if (wants_up) up_parts.push_back(kernels::narrow_sums(part_of(h, 0, i, splits), part));
     }
-    if (wants_up) up_grad = up_grad.mul_(scale).t().to(up.scalar_type());
-    dh = apply_mask(dh, mask, leading);
-    const auto down_grad = wants_down ? dh.mm(rows).to(down.scalar_type()) : at::Tensor();
+    const auto up_grad = wants_up ? joined(up_parts, 1).mul_(scale).t().to(up.scalar_type()) : at::Tensor();
+    const auto dh = apply_mask(joined(dh_parts, 0), mask, leading);  // [splits*r,N]
+    const auto down_grad = wants_down ? kernels::narrow_sums(dh, rows).to(down.scalar_type()) : at::Tensor();
 
     at::Tensor x_grad;
     if (wants_x) {
       const auto product = context->saved_data["product"].toCapsule();
       x_grad = static_cast<FrozenProduct&>(*product).call(g);
-      x_grad.addmm_(dh.t(), down.to(g.scalar_type()));
+      kernels::add_narrow(x_grad, dh, down.to(g.scalar_type()), 1);
       auto shape = leading;
       shape.push_back(x_grad.size(1));
       x_grad = x_grad.view(shape);

@@ -88,11 +88,6 @@ LoraNetwork::LoraNetwork(const NetworkConfig& config, const NetworkArgs& args, s
   }
 }
 
-double LoraNetwork::plus_ratio(TargetModel model) const {
-  const double own = model == TargetModel::mmdit ? args_.loraplus_unet_lr_ratio : args_.loraplus_text_encoder_lr_ratio;
-  return own != 0 ? own : args_.loraplus_lr_ratio;
-}
-
 optim::ParamGroup LoraNetwork::make_group(const Section& section, bool downs, bool ups) const {
   optim::ParamGroup group;
   const int64_t begin = downs ? section.begin : section.ups, end = ups ? section.end : section.ups;
@@ -118,10 +113,11 @@ std::vector<optim::ParamGroup> LoraNetwork::param_groups(const LearningRates& ra
     groups.push_back(std::move(group));
   };
   for (const auto& section : sections_) {
-    const double lr = rate_of(rates, section.model), ratio = plus_ratio(section.model);
-    if (lr == 0) continue;
-    add(make_group(section, true, ratio == 0), section.model, false, lr);
-    if (ratio != 0) add(make_group(section, false, true), section.model, true, lr * ratio);
+    const auto own = group_rates(args_, rates, section.model);
+    if (own.empty()) continue;
+    const bool has_plus = own.size() > 1;
+    add(make_group(section, true, !has_plus), section.model, false, own.front());
+    if (has_plus) add(make_group(section, false, true), section.model, true, own.back());
   }
   return groups;
 }

@@ -40,7 +40,6 @@ class LoraNetwork : public Network {
   };
 
   optim::ParamGroup make_group(const Section& section, bool downs, bool ups) const;
-  double plus_ratio(TargetModel model) const;
   double stored_alpha(const LoraPair& merged, const ModulePlan& plan) const;
 
   NetworkArgs args_;

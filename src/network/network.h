@@ -27,13 +27,6 @@ struct TargetLinear {
   nn::Linear* layer;
 };
 
-/// What the learning-rate flags say. Unset or 0 leaves the group out.
-struct LearningRates {
-  std::optional<double> learning_rate;
-  std::optional<double> mmdit_lr;       // unset: learning_rate
-  std::vector<double> text_encoder_lr;  // empty: learning_rate; a: (a,a,a); a b: (a,b,b); a b c
-};
-
 /// What does not come from the network's own flags.
 struct NetworkSetup {
   uint64_t seed = 0;  // initial values and dropout follow from it

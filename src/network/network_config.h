@@ -26,4 +26,11 @@ struct NetworkConfig {
   std::optional<std::string> training_comment;   // free text for the metadata
 };
 
+/// What the learning-rate flags say. Unset or 0 leaves the group out.
+struct LearningRates {
+  std::optional<double> learning_rate;
+  std::optional<double> mmdit_lr;       // unset: learning_rate
+  std::vector<double> text_encoder_lr;  // empty: learning_rate; a: (a,a,a); a b: (a,b,b); a b c
+};
+
 }  // namespace loraptor::network

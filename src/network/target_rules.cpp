@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "network/key_names.h"
+#include "network/model_rates.h"
 
 namespace loraptor::network {
 namespace {
@@ -104,10 +105,6 @@ std::vector<Candidate> find_candidates(const std::vector<TargetLinear>& targets)
   };
   std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) { return position(a) < position(b); });
   return found;
-}
-
-bool is_trained(const NetworkConfig& config, TargetModel model) {
-  return model == TargetModel::mmdit ? !config.network_train_text_encoder_only : !config.network_train_unet_only;
 }
 
 int64_t rank_of(const Candidate& candidate, int64_t base_rank, const NetworkArgs& args) {

@@ -57,11 +57,14 @@ struct OptimizerTraits {
   std::string type;            // as the user wrote it; "AdamW" if nothing was said, resolved old spellings
   bool own_schedule = false;   // it sets its own learning rate: groups' rates and the schedule are unused (Adafactor)
   bool schedule_free = false;  // schedule options are ignored, eval() before sampling, saving, validation
-  bool estimates_d = false;    // learns its step size: base learning rates should be about 1, and equal
+  bool estimates_d = false;    // learns its step size: base learning rates should be about 1
 };
 
 /// Throws UsageError for an unknown type or argument.
 OptimizerTraits optimizer_traits(const OptimizerConfig& config);
+
+/// Throws UsageError if the optimizer estimates one step size for all groups and their learning rates differ (0 aside).
+void check_rates(const OptimizerConfig& config, const std::vector<double>& rates);
 
 /// Names that `--optimizer_type` knows, for help and suggestions.
 std::vector<std::string> optimizer_names();

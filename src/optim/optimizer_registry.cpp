@@ -27,12 +27,19 @@ namespace {
 
 enum class Spelling { any_case, exact };
 
+/// Where the step size comes from.
+enum class StepSize {
+  given,             // the learning rates
+  estimated,         // learnt, for each group or after the first group's rate
+  estimated_common,  // learnt, one for all groups: their rates must not differ
+};
+
 struct Row {
   const char* name;  // what --optimizer_type says
   Spelling spelling;
   const char* class_name;  // what the metadata record; a dotted --optimizer_type may also be this
   std::unique_ptr<Optimizer> (*make)(OptimizerRequest&);
-  bool estimates_d = false;
+  StepSize step_size = StepSize::given;
 };
 
 // clang-format off
@@ -49,15 +56,15 @@ const Row kRows[] = {
     {"SGDNesterov", Spelling::any_case, "torch.optim.sgd.SGD", make_sgd_nesterov},
     {"SGDNesterov8bit", Spelling::any_case, "bitsandbytes.optim.sgd.SGD8bit", make_sgd_8bit},
     {"Adafactor", Spelling::any_case, "transformers.optimization.Adafactor", make_adafactor},
-    {"Prodigy", Spelling::any_case, "prodigyopt.prodigy.Prodigy", make_prodigy, true},
-    {"DAdaptation", Spelling::any_case, "dadaptation.experimental.dadapt_adam_preprint.DAdaptAdamPreprint", make_dadapt_adam_preprint, true},
-    {"DAdaptAdamPreprint", Spelling::any_case, "dadaptation.experimental.dadapt_adam_preprint.DAdaptAdamPreprint", make_dadapt_adam_preprint, true},
-    {"DAdaptAdam", Spelling::any_case, "dadaptation.dadapt_adam.DAdaptAdam", make_dadapt_adam, true},
-    {"DAdaptAdaGrad", Spelling::any_case, "dadaptation.dadapt_adagrad.DAdaptAdaGrad", make_dadapt_adagrad, true},
-    {"DAdaptAdan", Spelling::any_case, "dadaptation.dadapt_adan.DAdaptAdan", make_dadapt_adan, true},
-    {"DAdaptLion", Spelling::any_case, "dadaptation.dadapt_lion.DAdaptLion", make_dadapt_lion, true},
-    {"DAdaptSGD", Spelling::any_case, "dadaptation.dadapt_sgd.DAdaptSGD", make_dadapt_sgd, true},
-    {"DAdaptAdanIP", Spelling::any_case, "dadaptation.experimental.dadapt_adan_ip.DAdaptAdanIP", make_dadapt_adan_ip, true},
+    {"Prodigy", Spelling::any_case, "prodigyopt.prodigy.Prodigy", make_prodigy, StepSize::estimated_common},
+    {"DAdaptation", Spelling::any_case, "dadaptation.experimental.dadapt_adam_preprint.DAdaptAdamPreprint", make_dadapt_adam_preprint, StepSize::estimated_common},
+    {"DAdaptAdamPreprint", Spelling::any_case, "dadaptation.experimental.dadapt_adam_preprint.DAdaptAdamPreprint", make_dadapt_adam_preprint, StepSize::estimated_common},
+    {"DAdaptAdam", Spelling::any_case, "dadaptation.dadapt_adam.DAdaptAdam", make_dadapt_adam, StepSize::estimated_common},
+    {"DAdaptAdaGrad", Spelling::any_case, "dadaptation.dadapt_adagrad.DAdaptAdaGrad", make_dadapt_adagrad, StepSize::estimated},
+    {"DAdaptAdan", Spelling::any_case, "dadaptation.dadapt_adan.DAdaptAdan", make_dadapt_adan, StepSize::estimated},
+    {"DAdaptLion", Spelling::any_case, "dadaptation.dadapt_lion.DAdaptLion", make_dadapt_lion, StepSize::estimated_common},
+    {"DAdaptSGD", Spelling::any_case, "dadaptation.dadapt_sgd.DAdaptSGD", make_dadapt_sgd, StepSize::estimated_common},
+    {"DAdaptAdanIP", Spelling::any_case, "dadaptation.experimental.dadapt_adan_ip.DAdaptAdanIP", make_dadapt_adan_ip, StepSize::estimated},
     {"AdamWScheduleFree", Spelling::any_case, "schedulefree.adamw_schedulefree.AdamWScheduleFree", make_adamw_schedule_free},
     {"RAdamScheduleFree", Spelling::any_case, "schedulefree.radam_schedulefree.RAdamScheduleFree", make_radam_schedule_free},
     {"SGDScheduleFree", Spelling::any_case, "schedulefree.sgd_schedulefree.SGDScheduleFree", make_sgd_schedule_free},
@@ -71,7 +78,7 @@ const Row kRows[] = {
     {"CAME", Spelling::any_case, "pytorch_optimizer.optimizer.came.CAME", make_came},
     {"StableAdamW", Spelling::any_case, "pytorch_optimizer.optimizer.adamw.StableAdamW", make_stable_adamw},
     {"Muon", Spelling::any_case, "torch.optim.Muon", make_muon},
-    {"prodigyplus.ProdigyPlusScheduleFree", Spelling::exact, "prodigyplus.prodigy_plus_schedulefree.ProdigyPlusScheduleFree", make_prodigy_plus, true},
+    {"prodigyplus.ProdigyPlusScheduleFree", Spelling::exact, "prodigyplus.prodigy_plus_schedulefree.ProdigyPlusScheduleFree", make_prodigy_plus, StepSize::estimated},
     {"bitsandbytes.optim.AdEMAMix8bit", Spelling::exact, "bitsandbytes.optim.ademamix.AdEMAMix8bit", make_ademamix_8bit},
     {"bitsandbytes.optim.AdEMAMix", Spelling::exact, "bitsandbytes.optim.ademamix.AdEMAMix", make_ademamix_32bit},
 };
@@ -130,9 +137,14 @@ OptimizerTraits optimizer_traits(const OptimizerConfig& config) {
   traits.type = resolved_type(config);
   const Row& row = find_row(traits.type);
   traits.schedule_free = lower(traits.type).ends_with("schedulefree");
-  traits.estimates_d = row.estimates_d;
+  traits.estimates_d = row.step_size != StepSize::given;
   if (row.make == make_adafactor) traits.own_schedule = adafactor_sets_lr({config.optimizer_args, "--optimizer_args"});
   return traits;
+}
+
+void check_rates(const OptimizerConfig& config, const std::vector<double>& rates) {
+  const Row& row = find_row(resolved_type(config));
+  if (row.step_size == StepSize::estimated_common) common_rate(rates, row.name);
 }
 
 std::unique_ptr<Optimizer> create_optimizer(const OptimizerConfig& config, std::vector<ParamGroup>& groups,

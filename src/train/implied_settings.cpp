@@ -1,12 +1,10 @@
 // Settings that follow from other settings.
 #include <algorithm>
-#include <cctype>
 #include <random>
 
 #include <fmt/format.h>
 
 #include "optim/optimizer.h"
-#include "tensor/device.h"
 #include "train/train_config_check.h"
 
 namespace loraptor::train {
@@ -40,40 +38,17 @@ void imply_data(data::DataConfig& data, Warnings& warnings) {
   }
 }
 
-/// Scripts ask for 8-bit AdamW by default, so that it must work where the optimizer list has no such thing.
-bool is_missing_8bit_adam(const std::string& type) {
-  const std::vector<std::string> names = optim::optimizer_names();
-  if (std::find(names.begin(), names.end(), "AdamW8bit") != names.end()) return false;
-  std::string name = type.substr(type.rfind('.') + 1);
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return name == "adamw8bit" || name == "pagedadamw8bit";
-}
-
-void imply_optimizer(optim::OptimizerConfig& optimizer, Warnings& warnings) {
+void imply_optimizer(optim::OptimizerConfig& optimizer) {
   if (optimizer.optimizer_type.empty() && optimizer.use_8bit_adam != optimizer.use_lion_optimizer) {
     optimizer.optimizer_type = optimizer.use_8bit_adam ? "AdamW8bit" : "Lion";
     optimizer.use_8bit_adam = optimizer.use_lion_optimizer = false;
   }
-  if (!is_missing_8bit_adam(optimizer.optimizer_type)) return;
-  warnings.push_back(
-      fmt::format("--optimizer_type {}: 8-bit states are not available in this version: AdamW with 32-bit "
-                  "states is used; results are at least as accurate, state memory is larger.",
-                  optimizer.optimizer_type));
-  optimizer.optimizer_type = "AdamW";
 }
 
-void imply_memory(TrainConfig& config, Warnings& warnings) {
-  memory::MemoryConfig& memory = config.memory;
+void imply_memory(memory::MemoryConfig& memory, Warnings& warnings) {
   if (memory.fp8_base_unet) memory.fp8_base = true;
   imply(memory.cpu_offload_checkpointing, memory.gradient_checkpointing, "cpu_offload_checkpointing",
         "gradient_checkpointing", warnings);
-  if (memory.blocks_to_swap.value_or(0) <= 0 || memory.cpu_offload_checkpointing) return;
-  const bool on_cpu =
-      config.loop.device == "cpu" || (config.loop.device == "auto" && tensor::default_device().is_cpu());
-  if (!on_cpu) return;
-  warnings.push_back(
-      fmt::format("--blocks_to_swap {} has no use: all weights lie in host memory already.", *memory.blocks_to_swap));
-  memory.blocks_to_swap.reset();
 }
 
 }  // namespace
@@ -92,8 +67,8 @@ Warnings apply_implied_settings(TrainConfig& config) {
   imply(config.loop.auto_resume, config.saving.save_state_on_train_end, "auto_resume", "save_state_on_train_end",
         warnings);
   imply_data(config.data, warnings);
-  imply_optimizer(config.optimizer, warnings);
-  imply_memory(config, warnings);
+  imply_optimizer(config.optimizer);
+  imply_memory(config.memory, warnings);
   drop_if_not_positive(config.sample.sample_every_n_steps, "sample_every_n_steps", warnings);
   drop_if_not_positive(config.sample.sample_every_n_epochs, "sample_every_n_epochs", warnings);
   if (!config.loop.seed) config.loop.seed = static_cast<int64_t>(std::random_device()());

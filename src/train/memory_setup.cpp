@@ -1,10 +1,6 @@
 #include "train/memory_setup.h"
 
-#include <fmt/format.h>
-
 #include <optional>
-
-#include "base/error.h"
 
 namespace loraptor::train {
 namespace {
@@ -18,15 +14,11 @@ std::optional<int64_t> block_of(const std::string& path) {
 
 std::shared_ptr<memory::SwapPool> swap_blocks(models::MMDiT& mmdit, int64_t blocks_to_swap, at::Device device,
                                               at::ScalarType compute) {
-  const int64_t depth = mmdit.variant().depth;
-  if (blocks_to_swap > depth - 2) {
-    throw UsageError(fmt::format("[--blocks_to_swap] blocks: got {}, expected at most {} for this model of {}.",
-                                 blocks_to_swap, depth - 2, depth));
-  }
+  const int64_t first = mmdit.variant().depth - blocks_to_swap;
   auto pool = std::make_shared<memory::SwapPool>(device);
   mmdit.move_to(device, compute, [&](const std::string& path, nn::Linear& layer) -> nn::WeightSource {
     const auto block = block_of(path);
-    if (!block || *block < depth - blocks_to_swap) return {};
+    if (!block || *block < first) return {};
     const size_t number = pool->add(*block, layer.weight().stored());
     return [pool, block = *block, number] { return pool->get(block, number); };
   });
@@ -45,7 +37,7 @@ std::unique_ptr<memory::BlockRunner> place_mmdit(models::MMDiT& mmdit, const mem
                                                  at::Device device, at::ScalarType compute) {
   auto runner = make_runner(config);
   const int64_t swapped = config.blocks_to_swap.value_or(0);
-  if (swapped == 0) return runner;
+  if (swapped == 0 || device.is_cpu()) return runner;  // on the CPU all weights lie in host memory
   return std::make_unique<memory::SwapRunner>(std::move(runner), swap_blocks(mmdit, swapped, device, compute));
 }
 

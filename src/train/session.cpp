@@ -12,6 +12,7 @@
 #include "models/weights_hash.h"
 #include "network/network_merge.h"
 #include "train/auto_resume.h"
+#include "train/checkpoint_check.h"
 #include "train/dataset_check.h"
 #include "train/debug_dataset.h"
 #include "train/initial_state.h"
@@ -136,7 +137,7 @@ void Session::set_up() {
 
 void Session::open_data() {
   files_ = models::ModelFiles::open(config_.model);
-  check_saved_encoders(config_, *files_);
+  check_checkpoint(config_, *files_, device_);
   data_.emplace(data::Dataset::build_groups(config_.data, seed_));
   check_dataset(config_, data_->training);
   plan_ = make_train_plan(config_, data_->training.batches_per_epoch(), processes_->size());
@@ -262,9 +263,7 @@ void Session::build_network() {
 
 void Session::build_optimizer() {
   const auto traits = optim::optimizer_traits(config_.optimizer);
-  groups_ = network_->param_groups({.learning_rate = config_.optimizer.learning_rate,
-                                    .mmdit_lr = config_.optimizer.unet_lr,
-                                    .text_encoder_lr = config_.optimizer.text_encoder_lr});
+  groups_ = network_->param_groups(config_.learning_rates());
   if (groups_.empty()) {
     throw UsageError(
         "[learning rates] nothing to train: all learning rates are 0.\nHint: set --learning_rate or --unet_lr.");

@@ -123,6 +123,10 @@ struct TrainConfig {
   SampleConfig sample;
   LoggingConfig logging;
 
+  network::LearningRates learning_rates() const {
+    return {optimizer.learning_rate, optimizer.unet_lr, optimizer.text_encoder_lr};
+  }
+
   /// Where each setting that is not a default came from: option name (no dashes) -> "command line" | the file's name.
   std::map<std::string, std::string> origins;
   /// The same settings with their values, in the order of the option table.

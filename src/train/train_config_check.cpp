@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "network/model_rates.h"
 #include "network/network.h"
 #include "network/network_args.h"
 #include "optim/keyword_args.h"
@@ -76,13 +77,15 @@ class Checker {
     if (!(value > 0)) add(flag, fmt::format("value: got {}, expected a number above 0.", value));
   }
 
-  /// Takes over what a lower tier finds wrong, in its own words.
+  /// Takes over what a lower tier finds wrong, in its own words; once, though several checks may come upon it.
   template <class Check>
   void ask(Check check) {
     try {
       check();
     } catch (const UsageError& error) {
-      problems_.push_back(error.what());
+      if (std::find(problems_.begin(), problems_.end(), error.what()) == problems_.end()) {
+        problems_.push_back(error.what());
+      }
     }
   }
 
@@ -213,17 +216,15 @@ class Checker {
       return add("network_train_unet_only",
                  "trained parts: got --network_train_text_encoder_only with it, expected one of the two.");
     }
-    std::vector<double> rates;
-    if (!network.network_train_text_encoder_only) rates.push_back(optimizer.unet_lr.value_or(optimizer.learning_rate));
-    if (!network.network_train_unet_only) {
-      rates.insert(rates.end(), optimizer.text_encoder_lr.begin(), optimizer.text_encoder_lr.end());
-      if (optimizer.text_encoder_lr.empty()) rates.push_back(optimizer.learning_rate);
-    }
-    if (std::any_of(rates.begin(), rates.end(), [](double rate) { return !(rate >= 0); })) {
-      add("learning_rate", fmt::format("rates: got {}, expected none below 0.", fmt::join(rates, ", ")));
-    } else if (std::all_of(rates.begin(), rates.end(), [](double rate) { return rate == 0; })) {
-      add("learning_rate", "rates: got 0 for all parts that are trained, expected one above 0.");
-    }
+    ask([&] {
+      const auto rates = network::all_group_rates(network, config_.learning_rates());
+      if (std::any_of(rates.begin(), rates.end(), [](double rate) { return !(rate >= 0); })) {
+        add("learning_rate", fmt::format("rates: got {}, expected none below 0.", fmt::join(rates, ", ")));
+      } else if (rates.empty()) {
+        add("learning_rate", "rates: got 0 for all parts that are trained, expected one above 0.");
+      }
+      optim::check_rates(optimizer, rates);
+    });
   }
 
   void check_optimizer() {

@@ -134,6 +134,28 @@ TEST(OptionsConflict, each_combination_has_its_error) {
   expect_build_problem({"--gradient_accumulation_steps", "0"}, "gradient_accumulation_steps");
 }
 
+TEST(OptionsConflict, of_different_rates_with_one_estimated_step_size) {
+  for (const char* type : {"Prodigy", "DAdaptation", "DAdaptAdam", "DAdaptLion", "DAdaptSGD"}) {
+    const Strings words{"--optimizer_type", type, "--learning_rate", "1"};
+    const auto with = [&](const Strings& more) {
+      Strings all = words;
+      all.insert(all.end(), more.begin(), more.end());
+      return all;
+    };
+    EXPECT_EQ(build_problem(words), "no problem");
+    EXPECT_EQ(build_problem(with({"--unet_lr", "0.5", "--text_encoder_lr", "0"})), "no problem");  // one group
+    EXPECT_EQ(build_problem(with({"--text_encoder_lr", "1", "1", "0.5"})), "no problem");          // T5 is not trained
+    expect_build_problem(with({"--unet_lr", "0.5"}), "optimizer_type");
+    expect_build_problem(with({"--text_encoder_lr", "1", "0.5"}), "optimizer_type");
+    expect_build_problem(with({"--network_args", "loraplus_lr_ratio=4"}), "optimizer_type");
+    EXPECT_EQ(build_problem(with({"--network_train_unet_only", "--unet_lr", "0.5"})), "no problem");
+  }
+  // These learn a step size for each group, or go by the first group's rate.
+  for (const char* type : {"DAdaptAdan", "DAdaptAdaGrad", "prodigyplus.ProdigyPlusScheduleFree", "AdamW"}) {
+    EXPECT_EQ(build_problem({"--optimizer_type", type, "--unet_lr", "0.5"}), "no problem");
+  }
+}
+
 TEST(OptionsConflict, of_image_folders_given_by_flags) {
   const auto folder_problem = [](const Strings& more) {
     return build_problem(more, {"--pretrained_model_name_or_path", "m", "--output_dir", "o", "--train_data_dir", "d"});

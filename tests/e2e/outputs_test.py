@@ -91,6 +91,14 @@ class Outputs(unittest.TestCase):
                                             "--blocks_to_swap", "2"])
         self.assertIn("--blocks_to_swap 2 has no use", out)
 
+    def test_blocks_that_the_model_does_not_have_are_told_before_it_is_read(self):
+        words = self.model + self.base + ["--output_dir", self.work / "s", "--network_train_unet_only"]
+        out = run(words + ["--blocks_to_swap", "3"], expect=2)
+        self.assertIn("[--blocks_to_swap] blocks: got 3, expected at most 2 for this model of 4", out)
+        self.assertNotIn("encoded", out)
+        out = run(words + ["--network_args", "train_block_indices=3-5"])
+        self.assertIn("train_block_indices: got 4, 5, expected 0 to 3", out)
+
     def test_skip_layer_guidance_changes_the_image(self):
         images = []
         for words in ([], ["--slg_scale", "2.5", "--slg_layers", "1,2", "--slg_end", "0.9"]):

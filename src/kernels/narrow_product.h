@@ -1,0 +1,17 @@
+// Products in which one matrix has few rows, as those of a LoRA do. They are bound by reading the wide matrix once.
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace loraptor::kernels {
+
+/// a x^T: [r,K], [N,K] -> [r,N].
+at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x);
+
+/// h x: [r,N], [N,K] -> [r,K].
+at::Tensor narrow_sums(const at::Tensor& h, const at::Tensor& x);
+
+/// y += scale h^T b, in place: [N,K], [r,N], [r,K].
+void add_narrow(const at::Tensor& y, const at::Tensor& h, const at::Tensor& b, double scale);
+
+}  // namespace loraptor::kernels

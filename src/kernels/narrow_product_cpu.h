@@ -1,0 +1,28 @@
+// Raw loops of the narrow products.
+#pragma once
+
+#include <cstdint>
+
+namespace loraptor::kernels::cpu {
+
+/// A matrix whose rows are contiguous.
+template <class T>
+struct RowsOf {
+  T* data;
+  int64_t stride;  // elements from one row to the next
+  int64_t rows, columns;
+  T* row(int64_t i) const { return data + i * stride; }
+};
+using Rows = RowsOf<const float>;
+using MutableRows = RowsOf<float>;
+
+/// h[j][n] = a[j] . x[n] for begin <= n < end.
+void narrow_dots(const Rows& a, const Rows& x, const MutableRows& h, int64_t begin, int64_t end);
+
+/// sums[j][k] = sum over n of h[j][n] x[n][k] for begin <= k < end.
+void narrow_sums(const Rows& h, const Rows& x, const MutableRows& sums, int64_t begin, int64_t end);
+
+/// y[n][k] += scale * sum over j of h[j][n] b[j][k] for begin <= n < end.
+void add_narrow(const MutableRows& y, const Rows& h, const Rows& b, float scale, int64_t begin, int64_t end);
+
+}  // namespace loraptor::kernels::cpu
