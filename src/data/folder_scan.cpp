@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -43,8 +44,8 @@ FileStamp stamp_of(const struct stat& status) { return {nanoseconds(status.st_mt
 /// An open file of a folder.
 class OpenedEntry {
  public:
-  OpenedEntry(int folder, const char* name)
-      : descriptor_(::openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
+  OpenedEntry(int folder, const char* name) : descriptor_(::openat(folder, name, kFlags | O_NOATIME)) {
+    if (descriptor_ < 0 && errno == EPERM) descriptor_ = ::openat(folder, name, kFlags);  // another user's file
     is_regular_ = descriptor_ >= 0 && ::fstat(descriptor_, &status_) == 0 && S_ISREG(status_.st_mode);
   }
   ~OpenedEntry() {
@@ -67,6 +68,9 @@ class OpenedEntry {
   }
 
  private:
+  // A time of access for each file would be hundreds of thousands of inodes to write.
+  static constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
   int descriptor_;
   struct stat status_ {};
   bool is_regular_;

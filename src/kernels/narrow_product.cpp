@@ -9,7 +9,7 @@
 namespace loraptor::kernels {
 namespace {
 
-constexpr int64_t kMostRows = 8;   // with more the library's products are as fast
+constexpr int64_t kMostRows = 8;  // with more the library's products are as fast
 
 bool has_loop(const at::Tensor& narrow, const at::Tensor& wide) {
   const auto fits = [](const at::Tensor& t) {

@@ -18,12 +18,38 @@ Svd exact_svd(const at::Tensor& matrix, int64_t rank) {
   return {u.narrow(1, 0, rank), s.narrow(0, 0, rank), vh.narrow(0, 0, rank)};
 }
 
-at::Tensor orthonormal(const at::Tensor& columns) { return std::get<0>(at::linalg_qr(columns)); }
+/// An orthonormal basis of the columns [n,k], in float64: by Cholesky's decomposition of their products, which needs no
+/// more than products of thin matrices. Twice, as once leaves rounding errors times the squared condition.
+/// Ref: Yamamoto, Nakatsukasa, Yanagisawa, Fukaya, ETNA 44 (2015), "Roundoff error analysis of the CholeskyQR2
+/// algorithm".
+at::Tensor orthonormal(const at::Tensor& columns) {
+  auto basis = columns.to(at::kDouble);
+  for (int pass = 0; pass < 2; ++pass) {
+    const auto [factor, info] = at::linalg_cholesky_ex(basis.t().mm(basis), /*upper=*/true);
+    // Columns that depend on each other: Householder's way takes any.
+    if (info.item<int>() != 0) return std::get<0>(at::linalg_qr(columns.to(at::kDouble)));
+    basis = at::linalg_solve_triangular(factor, basis, /*upper=*/true, /*left=*/false);
+  }
+  return basis;
+}
 
-/// The part of the squared norm of a matrix with these rows that its `rank` greatest singular values hold.
-double captured_by(const at::Tensor& rows, int64_t rank) {
+/// Eigenvalues, ascending, and eigenvectors of rows rows^T, in float64.
+std::tuple<at::Tensor, at::Tensor> gram_eigen(const at::Tensor& rows) {
   const auto wide = rows.to(at::kDouble);
-  return at::linalg_eigvalsh(wide.mm(wide.t())).slice(0, -rank).sum().item<double>();
+  return at::linalg_eigh(wide.mm(wide.t()));
+}
+
+/// The leading decomposition of basis * rows, with the eigenvectors of rows rows^T.
+Svd leading_part(const at::Tensor& basis, const at::Tensor& rows, const at::Tensor& values, const at::Tensor& vectors,
+                 int64_t rank) {
+  constexpr double kLeastShare = 1e-10;  // of the squared greatest singular value; below, its square root is imprecise
+  const auto squares = values.slice(0, -rank).flip(0);
+  if (squares[-1].item<double>() < kLeastShare * squares[0].item<double>()) {
+    const auto [u, s, vh] = at::linalg_svd(rows.to(at::kDouble), /*full_matrices=*/false);
+    return {basis.mm(u.narrow(1, 0, rank)), s.narrow(0, 0, rank), vh.narrow(0, 0, rank)};
+  }
+  const auto u = vectors.slice(1, -rank).flip(1), s = squares.sqrt();
+  return {basis.mm(u), s, u.t().mm(rows.to(at::kDouble)) / s.unsqueeze(1)};
 }
 
 /// Block Krylov iteration: the space of all blocks made so far, A X, (A A^T) A X …, is searched, not the last one
@@ -31,22 +57,27 @@ double captured_by(const at::Tensor& rows, int64_t rank) {
 Svd iterative_svd(const at::Tensor& a, int64_t rank) {
   const int64_t side = std::min(a.size(0), a.size(1)), columns = std::min(rank + kExtraColumns, side);
   const auto start = tensor::CounterRng(0).normal({tensor::Purpose::lora_init}, {a.size(1), columns});
-  const double whole = a.square().sum(at::kDouble).item<double>();
+  const double whole = at::dot(a.flatten(), a.flatten()).item<double>();
+  // Thin matrices are float64, the products with `a` float32.
   auto block = orthonormal(a.mm(start.to(a.device())));  // [out,columns]
   auto basis = block;                                    // [out,k], orthonormal
-  auto rows = block.t().mm(a);                           // [k,in] = basis^T a
-  for (double captured = 0; basis.size(1) + columns <= side;) {
-    const double now = captured_by(rows, rank);
-    if (now - captured <= kSmallestGain * whole) break;
+  auto rows = block.t().to(at::kFloat).mm(a);            // [k,in] = basis^T a
+  auto [values, vectors] = gram_eigen(rows);
+  double captured = 0;
+  for (;;) {
+    // The part of the squared norm that the greatest singular values of what was found so far hold.
+    const double now = values.slice(0, -rank).sum().item<double>();
+    if (now - captured <= kSmallestGain * whole || basis.size(1) + columns > side) break;
     captured = now;
-    block = a.mm(rows.slice(0, -columns).t());
+    block = a.mm(rows.slice(0, -columns).t()).to(at::kDouble);
     // Twice: once leaves rounding errors as large as what is new in the block.
     for (int pass = 0; pass < 2; ++pass) block = orthonormal(block - basis.mm(basis.t().mm(block)));
     basis = at::cat({basis, block}, 1);
-    rows = at::cat({rows, block.t().mm(a)}, 0);
+    rows = at::cat({rows, block.t().to(at::kFloat).mm(a)}, 0);
+    std::tie(values, vectors) = gram_eigen(rows);
   }
-  const auto [u, s, vh] = at::linalg_svd(rows, /*full_matrices=*/false);
-  return {basis.mm(u.narrow(1, 0, rank)), s.narrow(0, 0, rank), vh.narrow(0, 0, rank)};
+  const Svd svd = leading_part(basis, rows, values, vectors, rank);
+  return {svd.u.to(at::kFloat), svd.s.to(at::kFloat), svd.vh.to(at::kFloat)};
 }
 
 }  // namespace
