@@ -8,13 +8,12 @@
 
 namespace loraptor {
 
-void keep_freed_memory(KeptBlocks kept) {
+void keep_freed_memory() {
 #ifdef __GLIBC__
   constexpr int kMiB = 1 << 20;
   mallopt(M_MMAP_THRESHOLD, 32 * kMiB);  // the largest value that glibc takes
   mallopt(M_TRIM_THRESHOLD, 1024 * kMiB);
   mallopt(M_TOP_PAD, 64 * kMiB);
-  if (kept == KeptBlocks::all) mallopt(M_MMAP_MAX, 0);
 #endif
 }
 

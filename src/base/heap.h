@@ -5,9 +5,7 @@ namespace loraptor {
 
 /// Keeps freed memory for the next step instead of giving it back to the system and having it cleared again: every step
 /// needs the same buffers (121 steps of a small model take a tenth less time). Blocks above 32 MiB still go back at
-/// once, unless they are asked for too: where one layer after the other needs the same large buffers. Call before the
-/// first thread starts. Without effect where the C library is not glibc.
-enum class KeptBlocks { small, all };
-void keep_freed_memory(KeptBlocks kept = KeptBlocks::small);
+/// once. Call before the first thread starts. Without effect where the C library is not glibc.
+void keep_freed_memory();
 
 }  // namespace loraptor

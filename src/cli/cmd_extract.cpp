@@ -96,7 +96,7 @@ int run_extract(const Words& words) {
   if (!options.parse(words)) return 0;
   const auto save_to = required(args.save_to, "--save_to", "the file to write");
   const auto job = make_job(args);
-  keep_freed_memory(KeptBlocks::all);  // a third of the time was the system clearing memory
+  keep_freed_memory();
   const auto dtype = tensor::dtype_from_precision(args.precision.value_or("float"), "--save_precision");
   const auto type = model_type(*args.original);  // before the long work, as it may throw
   train::StageProgress progress("layers extracted");

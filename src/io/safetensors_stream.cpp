@@ -23,9 +23,25 @@ TensorReader::~TensorReader() {
 }
 
 at::Tensor TensorReader::read(const std::string& name) const {
+  at::Tensor tensor;
+  read_into(name, tensor);
+  return tensor;
+}
+
+void TensorReader::expect(const std::string& name) const {
   const TensorInfo& info = file_->info(name);
-  const auto tensor = at::empty(info.shape, at::TensorOptions().dtype(info.dtype));
-  auto* next = static_cast<uint8_t*>(tensor.mutable_data_ptr());
+  ::posix_fadvise(descriptor_, static_cast<off_t>(info.begin_bytes), static_cast<off_t>(info.size_bytes),
+                  POSIX_FADV_WILLNEED);
+}
+
+void TensorReader::read_into(const std::string& name, at::Tensor& buffer) const {
+  const TensorInfo& info = file_->info(name);
+  if (buffer.defined() && buffer.scalar_type() == info.dtype) {
+    buffer.resize_(info.shape);
+  } else {
+    buffer = at::empty(info.shape, at::TensorOptions().dtype(info.dtype));
+  }
+  auto* next = static_cast<uint8_t*>(buffer.mutable_data_ptr());
   for (uint64_t done = 0; done < info.size_bytes;) {
     const auto offset = static_cast<off_t>(info.begin_bytes + done);
     const ssize_t got = ::pread(descriptor_, next + done, info.size_bytes - done, offset);
@@ -38,7 +54,6 @@ at::Tensor TensorReader::read(const std::string& name) const {
     }
     done += static_cast<uint64_t>(got);
   }
-  return tensor;
 }
 
 void write_planned_safetensors(const std::filesystem::path& path, const std::vector<PlannedTensor>& tensors,

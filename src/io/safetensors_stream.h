@@ -26,6 +26,12 @@ class TensorReader {
   /// Throws FileError for an unknown name, or if the file has become shorter or cannot be read.
   at::Tensor read(const std::string& name) const;
 
+  /// The same into `buffer`, which is made anew only if it has another dtype or less memory.
+  void read_into(const std::string& name, at::Tensor& buffer) const;
+
+  /// Says that the tensor is read soon: the system may fetch it while the caller computes.
+  void expect(const std::string& name) const;
+
  private:
   std::shared_ptr<const SafetensorsFile> file_;
   int descriptor_ = -1;

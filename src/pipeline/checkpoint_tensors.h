@@ -28,6 +28,7 @@ class CheckpointTensors {
   explicit CheckpointTensors(const std::filesystem::path& path);
 
   const io::SafetensorsFile& file() const { return reader_.file(); }
+  const io::TensorReader& reader() const { return reader_; }
 
   /// In the file's dtype.
   at::Tensor raw(const std::string& name) const { return reader_.read(name); }

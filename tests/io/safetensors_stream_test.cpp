@@ -54,6 +54,14 @@ TEST(safetensors_stream, tensors_are_read_as_the_map_has_them) {
     EXPECT_TRUE(got.view(-1).view(at::kByte).equal(file->tensor(name).contiguous().view(-1).view(at::kByte))) << name;
   }
   EXPECT_THROW(reader.read("nobody"), FileError);
+  // Into one buffer, whatever lay there before.
+  at::Tensor buffer;
+  for (const auto& name : file->names()) {
+    reader.expect(name);
+    reader.read_into(name, buffer);
+    EXPECT_EQ(buffer.sizes(), file->tensor(name).sizes()) << name;
+    EXPECT_TRUE(buffer.view(-1).view(at::kByte).equal(reader.read(name).view(-1).view(at::kByte))) << name;
+  }
 }
 
 TEST(safetensors_stream, a_failure_half_way_leaves_the_old_file_alone) {
