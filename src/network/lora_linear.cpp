@@ -30,7 +30,7 @@ at::Tensor apply_mask(const at::Tensor& columns, const at::Tensor& mask, at::Int
   if (!mask.defined()) return columns;
   auto shape = leading.vec();
   shape.push_back(columns.size(0));
-  return columns.t().reshape(shape).mul(mask).view({columns.size(1), columns.size(0)}).t();
+  return columns.t().reshape(shape).mul(mask).view({columns.size(1), columns.size(0)}).t().contiguous();
 }
 
 /// Part i of `count` along a dimension.

@@ -44,7 +44,7 @@ Svd leading_part(const at::Tensor& basis, const at::Tensor& rows, const at::Tens
                  int64_t rank) {
   constexpr double kLeastShare = 1e-10;  // of the squared greatest singular value; below, its square root is imprecise
   const auto squares = values.slice(0, -rank).flip(0);
-  if (squares[-1].item<double>() < kLeastShare * squares[0].item<double>()) {
+  if (!(squares[-1].item<double>() > kLeastShare * squares[0].item<double>())) {
     const auto [u, s, vh] = at::linalg_svd(rows.to(at::kDouble), /*full_matrices=*/false);
     return {basis.mm(u.narrow(1, 0, rank)), s.narrow(0, 0, rank), vh.narrow(0, 0, rank)};
   }

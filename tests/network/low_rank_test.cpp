@@ -61,6 +61,11 @@ TEST(low_rank, a_true_low_rank_matrix_is_found_exactly_by_both_methods) {
   const auto matrix = at::randn({640, 5}).mm(at::randn({5, 560}));
   EXPECT_LT(relative(product(leading_svd(matrix, 5)), matrix.to(at::kDouble)), 1e-5);
   EXPECT_LT(relative(product(leading_svd(matrix, 5, SvdMethod::exact)), matrix.to(at::kDouble)), 1e-6);
+  // More is asked for than there is: the rest is nothing, not noise or NaN.
+  const auto more = leading_svd(matrix, 12);
+  EXPECT_LT(relative(product(more), matrix.to(at::kDouble)), 1e-5);
+  EXPECT_LT(more.s.slice(0, 5).max().item<double>(), 1e-5 * more.s[0].item<double>());
+  EXPECT_EQ(leading_svd(at::zeros({640, 560}), 5).s.abs().max().item<double>(), 0);
 }
 
 TEST(lora_resize, ranks_follow_the_rules) {
