@@ -159,6 +159,24 @@ class Kinds(unittest.TestCase):
         self.assertNotEqual(lines[0]["lr"]["unet"], 1e-4)
 
 
+class RealBitsandbytes(unittest.TestCase):
+    """The 8-bit states that AdamW8bit saves, read by bitsandbytes, are the nearest to those of AdamW after the same step."""
+
+    def test_codes_are_the_nearest_of_the_table_of_bitsandbytes(self):
+        require_peer(self, "bitsandbytes")
+        with tempfile.TemporaryDirectory() as scratch:
+            work = pathlib.Path(scratch)
+            base = make_checkpoint(work / "model") + photo_dataset(work / "data.toml")
+            for name in ("AdamW", "AdamW8bit"):
+                run(base + ["--network_train_unet_only", "--network_dim", "16", "--seed", "5", "--max_train_steps", "1", "--cpu_threads",
+                            "1", "--save_state", "--optimizer_type", name, "--output_dir", work / name, "--output_name", "r"])
+            out = run_peer("bitsandbytes_codes.py", *(work / name / "r-state/optimizer.safetensors" for name in ("AdamW", "AdamW8bit")))
+            count, different, excess = map(float, out.split())
+            self.assertGreater(count, 100_000)
+            self.assertGreater(different, 200)
+            self.assertLess(excess, 1e-6)
+
+
 class RealLycoris(unittest.TestCase):
     """What is merged equals what LyCORIS itself makes of the file."""
 
