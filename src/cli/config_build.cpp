@@ -10,6 +10,7 @@
 #include "cli/config_file.h"
 #include "cli/option_table.h"
 #include "cli/option_value.h"
+#include "optim/optimizer.h"
 #include "train/train_config_check.h"
 
 namespace loraptor::cli {
@@ -37,6 +38,18 @@ void set_recorded(const GivenOptions& given, TrainConfig& config) {
     const auto found = given.find(option.name);
     config.recorded[option.metadata_name] =
         python_text(found == given.end() ? option.default_value : found->second.value);
+  }
+}
+
+/// Names the schedule options that the optimizer does not look at.
+void warn_of_unused_schedule(const TrainConfig& config, std::vector<std::string>& warnings) {
+  const auto traits = optim::optimizer_traits(config.optimizer);
+  if (!traits.own_schedule && !traits.schedule_free) return;
+  for (const auto& [name, origin] : config.origins) {
+    const bool is_its_own = name == "lr_scheduler" && config.schedule.lr_scheduler == "adafactor";
+    if (!name.starts_with("lr_") || is_its_own) continue;
+    warnings.push_back(fmt::format("--{} has no effect: {} {}.", name, traits.type,
+                                   traits.own_schedule ? "chooses its own learning rate" : "needs no schedule"));
   }
 }
 
@@ -81,6 +94,7 @@ BuiltConfig build_config(const GivenOptions& command_line) {
   for (std::string& warning : train::apply_implied_settings(built.config)) built.warnings.push_back(std::move(warning));
   for (std::string& problem : train::find_problems(built.config)) problems.push_back(std::move(problem));
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
+  warn_of_unused_schedule(built.config, built.warnings);
   built.config.all = all_settings(built.config);
   std::copy_if(built.config.all.begin(), built.config.all.end(), std::back_inserter(built.config.given),
                [](const auto& setting) { return !setting.origin.empty(); });

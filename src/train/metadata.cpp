@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/python_format.h"
+#include "optim/optimizer.h"
 
 namespace loraptor::train {
 namespace fs = std::filesystem;
@@ -68,10 +69,16 @@ void add_schedule(Writer& out, const TrainConfig& config) {
   const auto& warmup = config.schedule.lr_warmup_steps;
   out.add_text("ss_lr_warmup_steps",
                warmup.is_fraction ? python_repr(warmup.value) : python_repr(static_cast<int64_t>(warmup.value)));
-  out.add("ss_lr_scheduler", config.schedule.lr_scheduler);
-  out.add("ss_learning_rate", config.optimizer.learning_rate);
-  out.add("ss_unet_lr", config.optimizer.unet_lr);
-  out.add_text("ss_text_encoder_lr", list_or_none(config.optimizer.text_encoder_lr));
+  if (optim::optimizer_traits(config.optimizer).own_schedule) {
+    // Ref: sd-scripts@48d368f library/train_util.py:get_optimizer.
+    out.add_text("ss_lr_scheduler", "adafactor:" + python_repr(config.optimizer.learning_rate));
+    for (const char* rate : {"ss_learning_rate", "ss_unet_lr", "ss_text_encoder_lr"}) out.add_text(rate, "None");
+  } else {
+    out.add("ss_lr_scheduler", config.schedule.lr_scheduler);
+    out.add("ss_learning_rate", config.optimizer.learning_rate);
+    out.add("ss_unet_lr", config.optimizer.unet_lr);
+    out.add_text("ss_text_encoder_lr", list_or_none(config.optimizer.text_encoder_lr));
+  }
   out.add("ss_max_grad_norm", config.optimizer.max_grad_norm);
 }
 

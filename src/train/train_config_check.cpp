@@ -251,24 +251,24 @@ class Checker {
                    fmt::format("value: got {}, expected a number of steps or a fraction from 0 to 1.", length.value));
       }
     }
-    if (has_own_schedule()) return;
+    const auto traits = optimizer_traits();
+    if (traits.own_schedule && schedule.lr_warmup_steps.value != 0) {
+      add("lr_warmup_steps",
+          fmt::format("warm-up: got {}, expected none: Adafactor chooses its own rate.",
+                      schedule.lr_warmup_steps.value),
+          "use --optimizer_args warmup_init=True, or relative_step=False for rates of yours");
+    }
+    if (traits.own_schedule || traits.schedule_free) return;  // they do not look at the schedule
     const optim::ScheduleRun run{.max_train_steps = std::max<int64_t>(1, config_.loop.max_train_steps),
                                  .learning_rate = config_.optimizer.learning_rate};
     ask([&] { optim::create_lr_schedule(schedule, run); });
   }
 
-  /// Such optimizers do not look at the schedule options; of an unknown optimizer that cannot be said.
-  bool has_own_schedule() const {
-    const auto traits = optimizer_traits();
-    return traits.own_schedule || traits.schedule_free;
-  }
-  bool sets_own_rate() const { return optimizer_traits().own_schedule; }
-
   optim::OptimizerTraits optimizer_traits() const {
     try {
       return optim::optimizer_traits(config_.optimizer);
     } catch (const UsageError&) {
-      return {};
+      return {};  // check_optimizer tells
     }
   }
 
@@ -317,7 +317,7 @@ class Checker {
     if (!(loop.ema_decay >= 0 && loop.ema_decay < 1)) {
       add("ema_decay", fmt::format("value: got {}, expected 0 or more and below 1.", loop.ema_decay));
     }
-    if (loop.on_nan == "rollback" && sets_own_rate()) {
+    if (loop.on_nan == "rollback" && optimizer_traits().own_schedule) {
       add("on_nan", "rollback: got an optimizer that chooses its own learning rate, expected one that can be lowered.",
           "use --optimizer_args relative_step=False with Adafactor, or --on_nan stop");
     }

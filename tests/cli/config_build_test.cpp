@@ -118,6 +118,7 @@ TEST(OptionsConflict, each_combination_has_its_error) {
   expect_build_problem({"--lr_scheduler", "cosin"}, "lr_scheduler");
   expect_build_problem({"--lr_warmup_steps", "10"}, "lr_warmup_steps");
   expect_build_problem({"--lr_scheduler", "adafactor"}, "lr_scheduler");
+  expect_build_problem({"--optimizer_type", "Adafactor", "--lr_warmup_steps", "10"}, "lr_warmup_steps");
   expect_build_problem({"--lr_scheduler", "cosine_with_min_lr"}, "lr_scheduler");
   expect_build_problem({"--lr_scheduler", "reduce_lr_on_plateau"}, "lr_scheduler");
   expect_build_problem({"--lr_scheduler", "polynomial", "--learning_rate", "1e-7"}, "lr_scheduler_args lr_end");
@@ -154,6 +155,18 @@ TEST(OptionsConflict, of_different_rates_with_one_estimated_step_size) {
   for (const char* type : {"DAdaptAdan", "DAdaptAdaGrad", "prodigyplus.ProdigyPlusScheduleFree", "AdamW"}) {
     EXPECT_EQ(build_problem({"--optimizer_type", type, "--unet_lr", "0.5"}), "no problem");
   }
+}
+
+TEST(OptionsConfig, schedules_that_the_optimizer_does_not_look_at_are_named) {
+  const auto warnings = [](const Strings& words) { return build(words).warnings; };
+  const auto free =
+      warnings({"--optimizer_type", "AdamWScheduleFree", "--lr_scheduler", "cosine", "--lr_warmup_steps", "5"});
+  ASSERT_EQ(free.size(), 2u);
+  EXPECT_EQ(free[0], "--lr_scheduler has no effect: AdamWScheduleFree needs no schedule.");
+  EXPECT_EQ(free[1].rfind("--lr_warmup_steps has no effect", 0), 0u);
+  EXPECT_EQ(warnings({"--optimizer_type", "Adafactor", "--lr_scheduler", "cosine"}).size(), 1u);
+  EXPECT_TRUE(warnings({"--optimizer_type", "Adafactor", "--lr_scheduler", "adafactor"}).empty());
+  EXPECT_TRUE(warnings({"--optimizer_type", "AdamW", "--lr_scheduler", "cosine", "--lr_warmup_steps", "5"}).empty());
 }
 
 TEST(OptionsConflict, of_image_folders_given_by_flags) {

@@ -167,10 +167,11 @@ class RealBitsandbytes(unittest.TestCase):
         with tempfile.TemporaryDirectory() as scratch:
             work = pathlib.Path(scratch)
             base = make_checkpoint(work / "model") + photo_dataset(work / "data.toml")
-            for name in ("AdamW", "AdamW8bit"):
+            names = ("AdamW", "AdamW8bit")
+            for name in names:
                 run(base + ["--network_train_unet_only", "--network_dim", "16", "--seed", "5", "--max_train_steps", "1", "--cpu_threads",
                             "1", "--save_state", "--optimizer_type", name, "--output_dir", work / name, "--output_name", "r"])
-            out = run_peer("bitsandbytes_codes.py", *(work / name / "r-state/optimizer.safetensors" for name in ("AdamW", "AdamW8bit")))
+            out = run_peer("bitsandbytes_codes.py", *(work / name / "r-state/optimizer.safetensors" for name in names))
             count, different, excess = map(float, out.split())
             self.assertGreater(count, 100_000)
             self.assertGreater(different, 200)

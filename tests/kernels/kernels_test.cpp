@@ -50,7 +50,7 @@ double error_of(const at::Tensor& got, const at::Tensor& want) {
 }
 
 TEST(NarrowProduct, equals_products_in_float64) {
-  for (const int64_t rows : {1, 3, 4, 7, 16, 17}) {
+  for (const int64_t rows : {1, 3, 4, 7, 8, 16, 17}) {
     for (const auto& [count, width] :
          {std::pair<int64_t, int64_t>{1, 256}, {333, 1024}, {5, 7}, {60, 50}, {1000, 17}}) {
       SCOPED_TRACE(::testing::Message() << rows << " rows, " << count << " x " << width);

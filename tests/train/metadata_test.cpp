@@ -40,6 +40,19 @@ TEST(Metadata, ValuesPrintAsPythonPrintsThem) {
   EXPECT_EQ(metadata.at("ss_seed"), "7");
 }
 
+TEST(Metadata, AdafactorThatChoosesItsRateHasItAsSchedule) {
+  TrainConfig config = some_config();
+  config.optimizer.optimizer_type = "Adafactor";
+  config.optimizer.unet_lr = 1e-4;
+  auto metadata = training_metadata(config, TrainPlan{}, some_facts("medium"));
+  EXPECT_EQ(metadata.at("ss_lr_scheduler"), "adafactor:1e-05");
+  for (const char* key : {"ss_learning_rate", "ss_unet_lr", "ss_text_encoder_lr"}) EXPECT_EQ(metadata.at(key), "None");
+  config.optimizer.optimizer_args = {"relative_step=False"};
+  metadata = training_metadata(config, TrainPlan{}, some_facts("medium"));
+  EXPECT_EQ(metadata.at("ss_lr_scheduler"), "constant");
+  EXPECT_EQ(metadata.at("ss_unet_lr"), "0.0001");
+}
+
 TEST(Metadata, StructuredDataSetFactsAreJsonTexts) {
   RunFacts facts = some_facts("medium");
   facts.dataset = {{"ss_num_train_images", "3"}, {"ss_tag_frequency", {{"cat", {{"a", 1}}}}}};
