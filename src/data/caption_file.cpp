@@ -13,6 +13,16 @@ namespace loraptor::data {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+/// Two searches for one character are many times faster than find_first_of.
+std::string_view first_line(std::string_view text) {
+  text = text.substr(0, text.find('\n'));
+  return text.substr(0, text.find('\r'));
+}
+
+}  // namespace
+
 std::string parse_caption(const std::string& path, std::string_view text, bool all_lines) {
   if (text.empty()) {
     throw FileError(path,
@@ -23,7 +33,7 @@ std::string parse_caption(const std::string& path, std::string_view text, bool a
     throw FileError(path, "caption file: got bytes that are not UTF-8, expected UTF-8 text.\nHint: save it as UTF-8.");
   }
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  if (!all_lines) return strip(text.substr(0, text.find_first_of("\r\n")));
+  if (!all_lines) return strip(first_line(text));
   const std::vector<std::string> lines = split(replace_all(replace_all(text, "\r\n", "\n"), "\r", "\n"), "\n");
   std::vector<std::string> kept;
   for (const std::string& line : lines) {

@@ -2,22 +2,18 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
-#include "data/bucket.h"
 #include "data/caption_file.h"
+#include "data/scanned_image.h"
 
 namespace loraptor::data {
 
-struct FolderImage {
-  std::string path;  // folder joined with the name
-  Size size;
-  StoredCaption caption;
-  bool is_turned = false;                         // EXIF orientation other than 1, which training ignores
-  std::shared_ptr<const FileError> problem = {};  // what is wrong with the image's header or its caption file
+struct FolderContent {
+  std::vector<ScannedImage> images;          // those that can be read, sorted by path: folder joined with the name
+  std::vector<std::string> without_caption;  // paths of those that have no caption file
+  std::vector<UnreadableImage> unreadable;   // the others
 };
 
 struct FolderScanOptions {
@@ -29,7 +25,7 @@ struct FolderScanOptions {
 /// not change since the folder's index was written (time and size, see folder_index.h) are not opened; a folder that
 /// did not change is not listed.
 /// Throws if the folder cannot be listed.
-std::vector<FolderImage> scan_image_folder(const std::string& folder, const CaptionFileRules& rules,
-                                           const FolderScanOptions& options = {});
+FolderContent scan_image_folder(const std::string& folder, const CaptionFileRules& rules,
+                                const FolderScanOptions& options = {});
 
 }  // namespace loraptor::data

@@ -16,6 +16,8 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "data/python_text.h"
@@ -84,7 +86,7 @@ class FolderReader {
   FolderReader(const FolderReader&) = delete;
   FolderReader& operator=(const FolderReader&) = delete;
 
-  FolderListing list() {
+  FolderListing list(const NamesFound& on_images) {
     // A small folder, the usual case, needs no large piece.
     for (size_t bytes = 32'768;; bytes = kPieceBytes) {
       auto piece = std::make_unique_for_overwrite<char[]>(bytes);
@@ -95,11 +97,12 @@ class FolderReader {
         const char* name = piece.get() + at + offsetof(RawEntry, name);
         const auto* entry = reinterpret_cast<const RawEntry*>(piece.get() + at);
         at += entry->length;
-        if (name[0] != '.') add(entry->type, name);
+        if (name[0] != '.') add(*entry, name);
       }
       listing_.texts.push_back(std::move(piece));
+      pass_on(on_images);
     }
-    sort_names(listing_.images);
+    listing_.places = sort_names(listing_.images);
     for (auto& [stem, sizes] : listing_.cached_sizes) std::sort(sizes.begin(), sizes.end());
     return std::move(listing_);
   }
@@ -112,24 +115,34 @@ class FolderReader {
     throw FileError(path_, fmt::format("folder cannot be listed: {}.", std::strerror(errno)));
   }
 
-  void add(unsigned char type, const char* text) {
+  void add(const RawEntry& entry, const char* text) {
     const std::string_view name(text);
-    if (type == DT_DIR) return;
-    if (type == DT_UNKNOWN || type == DT_LNK) {
+    if (entry.type == DT_DIR) return;
+    if (entry.type == DT_UNKNOWN || entry.type == DT_LNK) {
       listing_.is_plain = false;
       struct stat status {};
       if (::fstatat(descriptor_, text, &status, 0) == 0 && S_ISDIR(status.st_mode)) return;
     }
     if (is_image_name(name)) {
-      listing_.images.push_back(name);
+      found_.emplace_back(entry.inode, name);
     } else {
       note_cache(name, listing_.cached_sizes);
     }
   }
 
+  /// Takes over what the last piece held. Files lie on the disk about as their inodes do.
+  void pass_on(const NamesFound& on_images) {
+    if (on_images) std::sort(found_.begin(), found_.end());
+    const size_t first = listing_.images.size();
+    for (const auto& [inode, name] : found_) listing_.images.push_back(name);
+    found_.clear();
+    if (on_images) on_images(std::span(listing_.images).subspan(first));
+  }
+
   std::string path_;
   int descriptor_;
   FolderListing listing_;
+  std::vector<std::pair<ino64_t, std::string_view>> found_;  // images of the last piece
 };
 
 /// The eight bytes of a name after `skipped`, as a number that sorts like them.
@@ -144,22 +157,28 @@ uint64_t sort_key(std::string_view name, size_t skipped) {
 
 }  // namespace
 
-void sort_names(std::vector<std::string_view>& names) {
-  if (names.empty()) return;
+std::vector<uint32_t> sort_names(std::vector<std::string_view>& names) {
+  if (names.empty()) return {};
   size_t common = names.front().size();
   for (const std::string_view name : names) {
     const auto [one, other] = std::mismatch(name.begin(), name.end(), names.front().begin(),
                                             names.front().begin() + static_cast<std::ptrdiff_t>(common));
     common = static_cast<size_t>(one - name.begin());
   }
-  std::vector<std::pair<uint64_t, std::string_view>> keyed;
+  std::vector<std::tuple<uint64_t, std::string_view, uint32_t>> keyed;
   keyed.reserve(names.size());
-  for (const std::string_view name : names) keyed.emplace_back(sort_key(name, common), name);
+  for (const std::string_view name : names) {
+    keyed.emplace_back(sort_key(name, common), name, static_cast<uint32_t>(keyed.size()));
+  }
   std::sort(keyed.begin(), keyed.end());
-  for (size_t i = 0; i < names.size(); ++i) names[i] = keyed[i].second;
+  std::vector<uint32_t> places(names.size());
+  for (size_t i = 0; i < names.size(); ++i) std::tie(std::ignore, names[i], places[i]) = keyed[i];
+  return places;
 }
 
-FolderListing list_folder(const std::string& folder) { return FolderReader(folder.empty() ? "." : folder).list(); }
+FolderListing list_folder(const std::string& folder, const NamesFound& on_images) {
+  return FolderReader(folder.empty() ? "." : folder).list(on_images);
+}
 
 std::vector<std::string> list_images(const std::string& folder) {
   std::vector<std::string> paths;

@@ -1,7 +1,10 @@
 // Which images a folder holds, and how large they are.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,6 +20,7 @@ using CachedSizes = std::unordered_map<std::string_view, std::vector<Size>>;
 /// The files directly in a folder, listed once. The names live as long as the listing.
 struct FolderListing {
   std::vector<std::string_view> images;  // names of images, sorted; a zero byte follows each
+  std::vector<uint32_t> places;          // of each, in the order in which `on_images` was told of them
   CachedSizes cached_sizes;
   bool is_plain = true;  // all entries say what they are, none is a link: what they are cannot change from afar
   std::vector<std::unique_ptr<char[]>> texts{};  // what the names are part of
@@ -30,13 +34,17 @@ struct FolderListing {
 /// Lists a folder; an empty path is the working folder. Images are files with extension .png .jpg .jpeg .webp .bmp
 /// .avif .jxl, all lower or all upper case; names that begin with a dot are left out. Throws FileError if it cannot be
 /// listed. Source: sd-scripts@48d368f library/train_util.py:glob_images.
-FolderListing list_folder(const std::string& folder);
+///   on_images   if given, is told the names of images while the listing goes on, ordered as the disk has the files,
+///   some
+///               thousands at a time
+using NamesFound = std::function<void(std::span<const std::string_view> names)>;
+FolderListing list_folder(const std::string& folder, const NamesFound& on_images = {});
 
 /// Paths of the images directly in `folder`, sorted: folder joined with the name.
 std::vector<std::string> list_images(const std::string& folder);
 
-/// Sorts names by their bytes. Fast for many names that begin alike.
-void sort_names(std::vector<std::string_view>& names);
+/// Sorts names by their bytes and returns where each was before. Fast for many names that begin alike.
+std::vector<uint32_t> sort_names(std::vector<std::string_view>& names);
 
 /// Width and height from the file's header. Throws FileError.
 Size header_size(const std::string& path);

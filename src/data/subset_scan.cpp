@@ -32,49 +32,32 @@ std::string first_names(const std::vector<std::string>& names) {
   return names.size() > kNamesShown ? fmt::format("{} and {} more", text, names.size() - kNamesShown) : text;
 }
 
-struct Unreadable {
-  std::string path;
-  FileError error;
-};
-
 /// Files that cannot be read are gathered, or the first one ends the scan.
-void report_unreadable(const std::vector<Unreadable>& unreadable, ScanFindings* findings) {
+void report_unreadable(const std::vector<UnreadableImage>& unreadable, ScanFindings* findings) {
   if (findings == nullptr && !unreadable.empty()) {
     for (size_t i = 1; i < std::min(unreadable.size(), kNamesShown); ++i) log::error("{}", unreadable[i].error.what());
     if (unreadable.size() > 1) log::error("{} files cannot be read", unreadable.size());
     throw unreadable.front().error;
   }
-  for (const Unreadable& file : unreadable) findings->unreadable.push_back({file.path, file.error.what()});
+  for (const UnreadableImage& file : unreadable) findings->unreadable.push_back({file.path, file.error.what()});
 }
 
 std::vector<ScannedImage> read_folder(const SubsetConfig& subset, ScanFindings* findings) {
   const CaptionFileRules rules{subset.caption_file_extension(), subset.caption.enable_wildcard, subset.class_tokens};
-  std::vector<ScannedImage> images;
-  std::vector<std::string> without_caption;
-  std::vector<Unreadable> unreadable;
-  std::vector<FolderImage> found = scan_image_folder(subset.image_dir, rules);
-  images.reserve(found.size());
-  for (FolderImage& image : found) {
-    if (image.problem) {
-      unreadable.push_back({image.path, *image.problem});
-      continue;
-    }
-    if (!image.caption.found) without_caption.push_back(image.path);
-    images.push_back({std::move(image.path), std::move(image.caption.text), image.size});
-    images.back().is_turned = image.is_turned;
-  }
-  report_unreadable(unreadable, findings);
+  FolderContent content = scan_image_folder(subset.image_dir, rules);
+  report_unreadable(content.unreadable, findings);
+  const std::vector<std::string>& without_caption = content.without_caption;
   if (findings != nullptr && !subset.class_tokens) {
     findings->without_caption.insert(findings->without_caption.end(), without_caption.begin(), without_caption.end());
   }
   if (!without_caption.empty()) {
-    log::warn("{} of {} images in '{}' have no caption file ({}); {}: {}", without_caption.size(), images.size(),
-              subset.image_dir, rules.extension,
+    log::warn("{} of {} images in '{}' have no caption file ({}); {}: {}", without_caption.size(),
+              content.images.size(), subset.image_dir, rules.extension,
               rules.class_tokens ? fmt::format("the class tokens '{}' are used", *rules.class_tokens)
                                  : std::string("their caption is empty"),
               first_names(without_caption));
   }
-  return images;
+  return std::move(content.images);
 }
 
 /// metadata_cache.json alone defines images, captions and sizes.
@@ -131,7 +114,7 @@ std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset, ScanFindings
   const MetadataRules rules{subset.caption.caption_separator, subset.caption.enable_wildcard};
   SizeFinder sizes;
   std::vector<ScannedImage> images;
-  std::vector<Unreadable> unreadable;
+  std::vector<UnreadableImage> unreadable;
   for (const MetadataEntry& entry : read_metadata_file(subset.metadata_file, rules)) {
     const fs::path key(entry.key);
     if (key.is_relative() && subset.image_dir.empty()) {

@@ -1,0 +1,96 @@
+// Threads that look at very many files of a folder.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "data/folder_index.h"
+
+namespace loraptor::data {
+
+/// How many threads a scan takes: as many as there are CPUs, within reason.
+size_t scan_threads();
+
+/// Does `work` in each of scan_threads() new threads, which open files without waiting for each other.
+/// Rethrows an exception of `work`.
+void run_scan_threads(const std::function<void(size_t thread)>& work);
+
+/// Numbers from 0, given out by turns to the threads that ask for them.
+class Turns {
+ public:
+  explicit Turns(size_t count) : count_(count) {}
+
+  void each(const std::function<void(size_t number)>& work);
+
+ private:
+  const size_t count_;
+  std::atomic<size_t> next_ = 0;
+};
+
+/// Images that one thread lists while others read them.
+class ReadAhead {
+ public:
+  /// Lives while images are added.
+  class Filling {
+   public:
+    explicit Filling(ReadAhead& ahead) : ahead_(ahead) {}
+    ~Filling() { ahead_.close(); }
+    Filling(const Filling&) = delete;
+    Filling& operator=(const Filling&) = delete;
+
+   private:
+    ReadAhead& ahead_;
+  };
+
+  void add(std::span<const std::string_view> names);
+  /// Some of the images that nobody has yet, to be filled in; waits for them. Empty: there are no more.
+  std::span<IndexedImage> take();
+
+  bool empty() const { return groups_.empty(); }
+  /// The image that was added after `place` others.
+  const IndexedImage& operator[](size_t place) const;
+
+ private:
+  void close();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::vector<IndexedImage>> groups_;  // all but the last are full
+  size_t next_ = 0;                               // the first group that nobody has
+  bool is_closed_ = false;
+};
+
+int64_t nanoseconds(const timespec& time);
+FileStamp stamp_of(const struct stat& status);
+
+/// An open file of a folder.
+class OpenedEntry {
+ public:
+  /// Opens what `name` is in the open folder, if it is a file.
+  OpenedEntry(int folder, const char* name);
+  ~OpenedEntry();
+  OpenedEntry(const OpenedEntry&) = delete;
+  OpenedEntry& operator=(const OpenedEntry&) = delete;
+
+  bool is_regular() const { return is_regular_; }
+  size_t size() const { return static_cast<size_t>(status_.st_size); }
+  FileStamp stamp() const { return stamp_of(status_); }
+  /// The first bytes, at most `most`; fewer at the end of the file or where it cannot be read.
+  size_t read(void* to, size_t most) const;
+
+ private:
+  int descriptor_;
+  struct stat status_ {};
+  bool is_regular_;
+};
+
+}  // namespace loraptor::data
