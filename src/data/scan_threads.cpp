@@ -13,7 +13,8 @@ namespace loraptor::data {
 namespace {
 
 constexpr size_t kImagesPerTurn = 512;
-// More than CPUs: files that are not in memory are waited for one by one, each a journey to the disk or over the network.
+// More than CPUs: files that are not in memory are waited for one by one, each a journey to the disk or over the
+// network.
 constexpr size_t kThreads = 32;
 
 // A time of access for each file would be hundreds of thousands of inodes to write.

@@ -35,15 +35,16 @@ at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x) {
   return h;
 }
 
-at::Tensor narrow_sums(const at::Tensor& h, const at::Tensor& x) {
+at::Tensor narrow_sums(const at::Tensor& h, const at::Tensor& x, double scale) {
   LORAPTOR_ASSERT(h.dim() == 2 && x.dim() == 2 && h.size(1) == x.size(0));
-  if (!has_loop(h, x)) return h.mm(x);
+  if (!has_loop(h, x)) return h.mm(x).mul_(scale);
   const auto sums = at::empty({h.size(0), x.size(1)}, h.options());
   // Cut by columns, in pieces of whole cache lines: each sum has one order at any number of threads.
   constexpr int64_t kPiece = 16;
   const int64_t pieces = (x.size(1) + kPiece - 1) / kPiece;
   for_each_part(pieces, row_parts(pieces, kPiece * h.numel()), [&](int64_t, int64_t begin, int64_t end) {
-    cpu::narrow_sums(rows_of(h), rows_of(x), mutable_rows_of(sums), begin * kPiece, std::min(end * kPiece, x.size(1)));
+    cpu::narrow_sums(rows_of(h), rows_of(x), static_cast<float>(scale), mutable_rows_of(sums), begin * kPiece,
+                     std::min(end * kPiece, x.size(1)));
   });
   return sums;
 }
@@ -58,6 +59,16 @@ void add_narrow(const at::Tensor& y, const at::Tensor& h, const at::Tensor& b, d
   for_each_part(y.size(0), row_parts(y.size(0), h.size(0) * y.size(1)), [&](int64_t, int64_t begin, int64_t end) {
     cpu::add_narrow(mutable_rows_of(y), rows_of(h), rows_of(b), static_cast<float>(scale), begin, end);
   });
+}
+
+at::Tensor narrow_transposed(const at::Tensor& m, double scale) {
+  LORAPTOR_ASSERT(m.dim() == 2);
+  const bool has_loop =
+      m.size(1) <= kMostRows && m.device().is_cpu() && m.scalar_type() == at::kFloat && m.stride(1) == 1;
+  if (!has_loop) return scale == 1 ? m.t().contiguous() : m.t().mul(scale).contiguous();
+  const auto rows = at::empty({m.size(1), m.size(0)}, m.options());
+  cpu::narrow_transposed(rows_of(m), static_cast<float>(scale), mutable_rows_of(rows));
+  return rows;
 }
 
 }  // namespace loraptor::kernels

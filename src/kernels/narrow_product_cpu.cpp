@@ -44,8 +44,8 @@ LORAPTOR_INLINE void dots(const Rows& a, int64_t first, const Rows& x, const Mut
 }
 
 template <int kRows>
-LORAPTOR_INLINE void sums_of(const Rows& h, int64_t first, const Rows& x, const MutableRows& sums, int64_t begin,
-                             int64_t end) {
+LORAPTOR_INLINE void sums_of(const Rows& h, int64_t first, const Rows& x, float scale, const MutableRows& sums,
+                             int64_t begin, int64_t end) {
   int64_t k = begin;
   for (; k + 2 * kLanes <= end; k += 2 * kLanes) {
     Lanes low[kRows]{}, high[kRows]{};
@@ -58,15 +58,15 @@ LORAPTOR_INLINE void sums_of(const Rows& h, int64_t first, const Rows& x, const 
       }
     }
     for (int j = 0; j < kRows; ++j) {
-      lanes(sums.row(first + j) + k) = low[j];
-      lanes(sums.row(first + j) + k + kLanes) = high[j];
+      lanes(sums.row(first + j) + k) = low[j] * scale;
+      lanes(sums.row(first + j) + k + kLanes) = high[j] * scale;
     }
   }
   for (; k < end; ++k) {
     for (int j = 0; j < kRows; ++j) {
       float sum = 0;
       for (int64_t n = 0; n < x.rows; ++n) sum += h.row(first + j)[n] * x.row(n)[k];
-      sums.row(first + j)[k] = sum;
+      sums.row(first + j)[k] = sum * scale;
     }
   }
 }
@@ -112,13 +112,13 @@ LORAPTOR_CPU_CLONES void narrow_dots(const Rows& a, const Rows& x, const Mutable
   }
 }
 
-LORAPTOR_CPU_CLONES void narrow_sums(const Rows& h, const Rows& x, const MutableRows& sums, int64_t begin,
+LORAPTOR_CPU_CLONES void narrow_sums(const Rows& h, const Rows& x, float scale, const MutableRows& sums, int64_t begin,
                                      int64_t end) {
   for (int64_t k = begin; k < end; k += 2 * kLanes) {
     const int64_t last = std::min(end, k + 2 * kLanes);
     int64_t j = 0;
-    for (; j + 4 <= h.rows; j += 4) sums_of<4>(h, j, x, sums, k, last);
-    for (; j < h.rows; ++j) sums_of<1>(h, j, x, sums, k, last);
+    for (; j + 4 <= h.rows; j += 4) sums_of<4>(h, j, x, scale, sums, k, last);
+    for (; j < h.rows; ++j) sums_of<1>(h, j, x, scale, sums, k, last);
   }
 }
 
@@ -127,6 +127,14 @@ LORAPTOR_CPU_CLONES void add_narrow(const MutableRows& y, const Rows& h, const R
   int64_t n = begin;
   for (; n + 4 <= end; n += 4) add_rows<4>(y, h, b, scale, n);
   for (; n < end; ++n) add_rows<1>(y, h, b, scale, n);
+}
+
+LORAPTOR_CPU_CLONES void narrow_transposed(const Rows& m, float scale, const MutableRows& rows) {
+  for (int64_t j = 0; j < rows.rows; ++j) {
+    float* to = rows.row(j);
+    const float* from = m.data + j;
+    for (int64_t k = 0; k < rows.columns; ++k) to[k] = scale * from[k * m.stride];
+  }
 }
 
 }  // namespace loraptor::kernels::cpu

@@ -58,7 +58,7 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
     const auto h = apply_mask(kernels::narrow_dots(a, rows), frozen.mask, leading);  // [splits*r,N]
     for (int64_t i = 0; i < frozen.splits; ++i) {
       kernels::add_narrow(part_of(y, 1, i, frozen.splits), part_of(h, 0, i, frozen.splits),
-                          part_of(b, 0, i, frozen.splits).t().contiguous(), frozen.scale);
+                          kernels::narrow_transposed(part_of(b, 0, i, frozen.splits)), frozen.scale);
     }
     context->save_for_backward({rows, h, down, up, frozen.mask});
     context->saved_data["product"] =
@@ -81,15 +81,15 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
     const auto g = grads[0].reshape({-1, grads[0].size(-1)});  // [..,out] -> [N,out]
     const bool wants_x = context->needs_input_grad(0), wants_down = context->needs_input_grad(1);
     const bool wants_up = context->needs_input_grad(2);
-    const auto b = up.to(g.scalar_type()).mul(scale);
+    const auto b = up.to(g.scalar_type());
 
     std::vector<at::Tensor> dh_parts, up_parts;  // [r,N], [r,out/splits]
     for (int64_t i = 0; i < splits; ++i) {
       const auto part = part_of(g, 1, i, splits);
-      dh_parts.push_back(kernels::narrow_dots(part_of(b, 0, i, splits).t().contiguous(), part));
-      if (wants_up) up_parts.push_back(kernels::narrow_sums(part_of(h, 0, i, splits), part));
+      dh_parts.push_back(kernels::narrow_dots(kernels::narrow_transposed(part_of(b, 0, i, splits), scale), part));
+      if (wants_up) up_parts.push_back(kernels::narrow_sums(part_of(h, 0, i, splits), part, scale));
     }
-    const auto up_grad = wants_up ? joined(up_parts, 1).mul_(scale).t().to(up.scalar_type()) : at::Tensor();
+    const auto up_grad = wants_up ? joined(up_parts, 1).t().to(up.scalar_type()) : at::Tensor();
     const auto dh = apply_mask(joined(dh_parts, 0), mask, leading);  // [splits*r,N]
     const auto down_grad = wants_down ? kernels::narrow_sums(dh, rows).to(down.scalar_type()) : at::Tensor();
 

@@ -59,6 +59,10 @@ TEST(NarrowProduct, equals_products_in_float64) {
       const auto x = wide.to(at::kDouble), a = narrow.to(at::kDouble), h = factors.to(at::kDouble);
       EXPECT_LT(error_of(narrow_dots(narrow, wide), a.mm(x.t())), 1e-6);
       EXPECT_LT(error_of(narrow_sums(factors, wide), h.mm(x)), 1e-6);
+      EXPECT_LT(error_of(narrow_sums(factors, wide, 0.5), h.mm(x) * 0.5), 1e-6);
+      const auto tall = random({width, 2 * rows}).narrow(1, rows, rows);
+      EXPECT_TRUE(narrow_transposed(tall, 0.5).equal(tall.t() * 0.5));
+      EXPECT_TRUE(narrow_transposed(tall).is_contiguous());
       add_narrow(wide, factors, narrow, 0.5);
       EXPECT_LT(error_of(wide, x + h.t().mm(a) * 0.5), 1e-6);
     }
