@@ -11,12 +11,11 @@ namespace {
 
 constexpr int64_t kMostRows = 8;  // with more the library's products are as fast
 
-bool has_loop(const at::Tensor& narrow, const at::Tensor& wide) {
-  const auto fits = [](const at::Tensor& t) {
-    return t.device().is_cpu() && t.scalar_type() == at::kFloat && (t.stride(1) == 1 || t.size(1) == 1);
-  };
-  return narrow.size(0) <= kMostRows && fits(narrow) && fits(wide);
+bool has_rows(const at::Tensor& t) {
+  return t.device().is_cpu() && t.scalar_type() == at::kFloat && (t.stride(-1) == 1 || t.size(-1) == 1);
 }
+
+bool has_loop(const at::Tensor& narrow, const at::Tensor& wide) { return has_narrow_loop(narrow) && has_rows(wide); }
 
 cpu::Rows rows_of(const at::Tensor& t) { return {t.const_data_ptr<float>(), t.stride(0), t.size(0), t.size(1)}; }
 cpu::MutableRows mutable_rows_of(const at::Tensor& t) {
@@ -24,6 +23,10 @@ cpu::MutableRows mutable_rows_of(const at::Tensor& t) {
 }
 
 }  // namespace
+
+bool has_narrow_loop(const at::Tensor& narrow) {
+  return narrow.numel() <= kMostRows * narrow.size(-1) && has_rows(narrow);
+}
 
 at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x) {
   LORAPTOR_ASSERT(a.dim() == 2 && x.dim() == 2 && a.size(1) == x.size(1));
@@ -37,7 +40,7 @@ at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x) {
 
 at::Tensor narrow_sums(const at::Tensor& h, const at::Tensor& x, double scale) {
   LORAPTOR_ASSERT(h.dim() == 2 && x.dim() == 2 && h.size(1) == x.size(0));
-  if (!has_loop(h, x)) return h.mm(x).mul_(scale);
+  if (!has_loop(h, x)) return scale == 1 ? h.mm(x) : h.mm(x).mul_(scale);
   const auto sums = at::empty({h.size(0), x.size(1)}, h.options());
   // Cut by columns, in pieces of whole cache lines: each sum has one order at any number of threads.
   constexpr int64_t kPiece = 16;
@@ -63,9 +66,7 @@ void add_narrow(const at::Tensor& y, const at::Tensor& h, const at::Tensor& b, d
 
 at::Tensor narrow_transposed(const at::Tensor& m, double scale) {
   LORAPTOR_ASSERT(m.dim() == 2);
-  const bool has_loop =
-      m.size(1) <= kMostRows && m.device().is_cpu() && m.scalar_type() == at::kFloat && m.stride(1) == 1;
-  if (!has_loop) return scale == 1 ? m.t().contiguous() : m.t().mul(scale).contiguous();
+  if (m.size(1) > kMostRows || !has_rows(m)) return scale == 1 ? m.t().contiguous() : m.t().mul(scale).contiguous();
   const auto rows = at::empty({m.size(1), m.size(0)}, m.options());
   cpu::narrow_transposed(rows_of(m), static_cast<float>(scale), mutable_rows_of(rows));
   return rows;

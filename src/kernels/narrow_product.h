@@ -5,6 +5,9 @@
 
 namespace loraptor::kernels {
 
+/// Whether [..,K] has so few rows that loops of our own are faster than the library's products.
+bool has_narrow_loop(const at::Tensor& narrow);
+
 /// a x^T: [r,K], [N,K] -> [r,N].
 at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x);
 

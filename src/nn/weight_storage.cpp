@@ -5,6 +5,7 @@
 
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "kernels/narrow_product.h"
 
 namespace loraptor::nn {
 namespace {
@@ -57,8 +58,14 @@ class PlainWeight : public WeightStorage {
   std::function<at::Tensor()> reader() const override {
     return [weight = weight_] { return weight.get(); };
   }
+  at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const override {
+    // The few rows of a condition: the library would use one thread, and it is the weight that takes time to read.
+    if (!kernels::has_narrow_loop(x)) return at::linear(x, weight_.get(), bias);
+    const auto y = kernels::narrow_dots(x, weight_.get());
+    return bias.defined() ? y.add_(bias) : y;
+  }
   std::function<at::Tensor(const at::Tensor&)> input_gradient() const override {
-    return [weight = weight_](const at::Tensor& g) { return g.mm(weight.get()); };
+    return [weight = weight_](const at::Tensor& g) { return kernels::narrow_sums(g, weight.get()); };
   }
   void add(const at::Tensor& delta) override { weight_.replace(sum_of(weight_.get(), delta)); }
   at::Tensor stored() const override { return weight_.get(); }

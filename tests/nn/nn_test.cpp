@@ -43,6 +43,17 @@ TEST(Linear, a_kernel_over_patches_equals_the_convolution) {
   EXPECT_LT((layer.forward(patchify(image, 2)) - want).abs().max().item<float>(), 1e-5f);
 }
 
+TEST(PlainWeight, products_of_few_and_of_many_rows_are_those_of_the_library) {
+  const auto matrix = at::randn({300, 70}), bias = at::randn({300});
+  const auto weight = plain_weight(matrix);
+  for (const int64_t rows : {1, 2, 8, 9}) {
+    const auto x = at::randn({rows, 70}), g = at::randn({rows, 300});
+    EXPECT_LT((weight->product(x, bias) - at::linear(x, matrix, bias)).abs().max().item<float>(), 1e-4f) << rows;
+    EXPECT_LT((weight->product(x, {}) - at::linear(x, matrix)).abs().max().item<float>(), 1e-4f) << rows;
+    EXPECT_LT((weight->input_gradient()(g) - g.mm(matrix)).abs().max().item<float>(), 1e-4f) << rows;
+  }
+}
+
 TEST(ConvertedWeight, equals_the_product_with_the_converted_weight) {
   const auto stored = at::randn({3000, 700}).to(at::kBFloat16);  // several parts, the last one shorter
   const auto weight = converted_weight(stored, at::kFloat);
