@@ -55,15 +55,16 @@ inline models::MMDiTInput golden_mmdit_input(const std::string& model) {
   return input;
 }
 
-/// A part of the model's checkpoint files, float32.
-inline models::PartReader golden_part(const std::string& model, models::Part part) {
+/// A part of the model's checkpoint files.
+inline models::PartReader golden_part(const std::string& model, models::Part part,
+                                      const models::LoadOptions& options = {}) {
   const auto folder = golden_checkpoint(model);
   models::ModelConfig config;
   config.pretrained_model_name_or_path = folder / "mmdit_vae.safetensors";
   config.clip_l = folder / "clip_l.safetensors";
   config.clip_g = folder / "clip_g.safetensors";
   config.t5xxl = folder / "t5xxl.safetensors";
-  return models::ModelFiles::open(config).part(part, {});
+  return models::ModelFiles::open(config).part(part, options);
 }
 
 }  // namespace loraptor::test
