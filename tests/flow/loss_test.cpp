@@ -10,6 +10,7 @@
 #include "flow/loss_weighting.h"
 #include "flow/noisy_input.h"
 #include "flow_args.h"
+#include "support/elsewhere.h"
 #include "support/golden.h"
 #include "support/number_check.h"
 
@@ -87,6 +88,29 @@ TEST(Loss, UnknownTypeIsRefused) {
   flow::FlowConfig config;
   config.loss_type = "l3";
   EXPECT_THROW(flow::check_loss_config(config), UsageError);
+}
+
+TEST(Placement, losses_stay_on_the_device_of_the_model) {
+  const test::MixWatch watch;
+  const auto latents = test::there(at::zeros({2, 16, 8, 8})), timesteps = test::there(at::zeros({2}));
+  for (const char* loss : {"l2", "l1", "huber", "smooth_l1"}) {
+    for (const char* weighting : {"sigma_sqrt", "cosmap", "none"}) {
+      flow::FlowConfig config;
+      config.loss_type = loss;
+      config.huber_schedule = "exponential";
+      config.weighting_scheme = weighting;
+      const auto sigma = flow::sigma(timesteps);
+      const auto velocity = test::there(at::zeros({2, 16, 8, 8})).requires_grad_();
+      const auto noisy = flow::noisy_latents(latents, latents, sigma);
+      const auto losses = flow::sample_losses(config, flow::model_prediction(noisy, sigma, velocity), latents,
+                                              {.timesteps = timesteps,
+                                               .weighting = flow::loss_weighting(config, sigma),
+                                               .mask = test::there(at::zeros({2, 64, 64})),
+                                               .loss_weights = test::there(at::zeros({2}))});
+      losses.mean().backward();
+    }
+  }
+  EXPECT_EQ(test::MixWatch::found(), std::set<std::string>());
 }
 
 }  // namespace

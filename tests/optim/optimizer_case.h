@@ -13,8 +13,8 @@ namespace loraptor::test {
 /// A golden case set up as a training run would: groups of parameters in flat buffers.
 class OptimizerCase {
  public:
-  OptimizerCase(const nlohmann::json& file, const nlohmann::json& description)
-      : quadratic_(description["gradient"] == "quadratic") {
+  OptimizerCase(const nlohmann::json& file, const nlohmann::json& description, at::Device device = at::kCPU)
+      : quadratic_(description["gradient"] == "quadratic"), device_(device) {
     read_args(description["args"]);
     const auto shapes = file["shapes"].get<std::map<std::string, std::vector<int64_t>>>();
     for (const auto& names : description["groups"]) add_group(names.get<std::vector<std::string>>(), shapes);
@@ -51,7 +51,7 @@ class OptimizerCase {
   void add_group(const std::vector<std::string>& names, const std::map<std::string, std::vector<int64_t>>& shapes) {
     int64_t total = 0;
     for (const auto& name : names) total += c10::multiply_integers(shapes.at(name));
-    const optim::FlatBuffer buffer(total, at::kFloat);
+    const optim::FlatBuffer buffer(total, at::TensorOptions().dtype(at::kFloat).device(device_));
     optim::ParamGroup group{"group", config_.learning_rate, buffer.values(), buffer.gradients(), {}};
     int64_t offset = 0;
     at::NoGradGuard no_grad;
@@ -80,6 +80,7 @@ class OptimizerCase {
   }
 
   bool quadratic_;
+  at::Device device_;
   optim::OptimizerConfig config_;
   std::vector<optim::ParamGroup> groups_;
   std::map<std::string, at::Tensor> values_;

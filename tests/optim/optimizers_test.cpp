@@ -4,7 +4,9 @@
 #include <set>
 
 #include "base/error.h"
+#include "optim/grad_clip.h"
 #include "optimizer_case.h"
+#include "support/elsewhere.h"
 #include "support/golden.h"
 #include "support/number_check.h"
 
@@ -124,6 +126,27 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenOptimizer);
 TEST_P(GoldenOptimizer, EqualsTheReference) { repeat_case(case_named(GetParam())); }
 
 INSTANTIATE_TEST_SUITE_P(Case, GoldenOptimizer, ::testing::ValuesIn(case_names()),
+                         [](const auto& info) { return info.param; });
+
+class PlacedOptimizer : public ::testing::TestWithParam<std::string> {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlacedOptimizer);
+
+TEST_P(PlacedOptimizer, StaysOnTheDeviceOfItsParameters) {
+  const auto& c = case_named(GetParam());
+  if (c.contains("error") && !c["error"].is_null()) GTEST_SKIP() << "the case is an error";
+  const test::MixWatch watch;
+  test::OptimizerCase run(cases_file(), c, test::kElsewhere);
+  const auto optimizer = optim::create_optimizer(run.config(), run.groups());
+  for (int t = 1; t <= 3; ++t) {
+    for (const auto& group : run.groups()) optim::clip_grad_norm(group.flat_grad, 1);
+    optimizer->step(run.lrs());
+    optimizer->eval();
+    optimizer->train();
+  }
+  EXPECT_EQ(test::MixWatch::found(), std::set<std::string>());
+}
+
+INSTANTIATE_TEST_SUITE_P(Case, PlacedOptimizer, ::testing::ValuesIn(case_names()),
                          [](const auto& info) { return info.param; });
 
 class ResumeOptimizer : public ::testing::TestWithParam<std::string> {};
