@@ -202,19 +202,14 @@ class BucketChooser {
   std::unordered_map<uint64_t, BucketChoice> choices_;  // sides that are chosen for have less than 32 bits
 };
 
-/// There are very many texts; a new place for those that fit well would gain nothing.
-void drop_spare_room(std::string& text) {
-  constexpr size_t kLittle = 16;
-  if (text.capacity() > text.size() + kLittle) text.shrink_to_fit();
-}
-
 ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const BucketChoice& choice,
                       double prior_loss_weight) {
   const SubsetConfig& subset = part.subsets[static_cast<size_t>(candidate.subset)].config;
   ScannedImage& image = *candidate.image;
   ImageEntry entry{std::move(image.path), std::move(image.caption), choice};
-  drop_spare_room(entry.path);
-  drop_spare_room(entry.caption);
+  for (std::string* text : {&entry.path, &entry.caption}) {
+    if (text->capacity() > text->size() + 16) text->shrink_to_fit();  // there are very many; most fit well
+  }
   entry.key_begin = image.key_begin;
   entry.width = static_cast<int32_t>(image.size.width);
   entry.height = static_cast<int32_t>(image.size.height);

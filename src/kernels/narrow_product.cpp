@@ -9,7 +9,8 @@
 namespace loraptor::kernels {
 namespace {
 
-constexpr int64_t kMostRows = 8;  // with more the library's products are as fast
+constexpr int64_t kMostRows = 8;          // with more the library's products are as fast
+constexpr int64_t kMostSummed = 4 << 20;  // elements that a cache holds: their sums go down the columns
 
 bool has_rows(const at::Tensor& t) {
   return t.device().is_cpu() && t.scalar_type() == at::kFloat && (t.stride(-1) == 1 || t.size(-1) == 1);
@@ -40,7 +41,7 @@ at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x) {
 
 at::Tensor narrow_sums(const at::Tensor& h, const at::Tensor& x, double scale) {
   LORAPTOR_ASSERT(h.dim() == 2 && x.dim() == 2 && h.size(1) == x.size(0));
-  if (!has_loop(h, x)) return scale == 1 ? h.mm(x) : h.mm(x).mul_(scale);
+  if (!has_loop(h, x) || x.numel() > kMostSummed) return scale == 1 ? h.mm(x) : h.mm(x).mul_(scale);
   const auto sums = at::empty({h.size(0), x.size(1)}, h.options());
   // Cut by columns, in pieces of whole cache lines: each sum has one order at any number of threads.
   constexpr int64_t kPiece = 16;

@@ -69,6 +69,11 @@ TEST(NarrowProduct, equals_products_in_float64) {
   }
 }
 
+TEST(NarrowProduct, sums_over_a_matrix_that_no_cache_holds_are_right_too) {
+  const auto wide = random({3000, 1500}), factors = random({2, 3000});
+  EXPECT_LT(error_of(narrow_sums(factors, wide, 0.5), factors.to(at::kDouble).mm(wide.to(at::kDouble)) * 0.5), 1e-6);
+}
+
 TEST(NarrowProduct, does_not_depend_on_the_number_of_threads) {
   const auto wide = random({500, 300}), narrow = random({4, 300}), factors = random({4, 500});
   const auto results = [&](int threads) {
