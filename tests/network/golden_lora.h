@@ -3,8 +3,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "models/clip_text.h"
 #include "models/mmdit.h"
 #include "models/model_files.h"
+#include "models/t5_encoder.h"
 #include "network/network.h"
 #include "support/golden.h"
 
@@ -66,5 +68,27 @@ inline models::PartReader golden_part(const std::string& model, models::Part par
   config.t5xxl = folder / "t5xxl.safetensors";
   return models::ModelFiles::open(config).part(part, options);
 }
+
+/// The four models that a network may train.
+struct GoldenModels {
+  explicit GoldenModels(const std::string& model, const models::LoadOptions& options = {})
+      : clip_l(golden_part(model, models::Part::clip_l, options)),
+        clip_g(golden_part(model, models::Part::clip_g, options)),
+        t5(golden_part(model, models::Part::t5xxl, options)),
+        mmdit(golden_part(model, models::Part::mmdit, options), {}) {}
+
+  std::vector<network::TargetLinear> targets() {
+    std::vector<network::TargetLinear> all;
+    append_targets(all, network::TargetModel::clip_l, clip_l);
+    append_targets(all, network::TargetModel::clip_g, clip_g);
+    append_targets(all, network::TargetModel::t5, t5);
+    append_targets(all, network::TargetModel::mmdit, mmdit);
+    return all;
+  }
+
+  models::ClipText clip_l, clip_g;
+  models::T5Encoder t5;
+  models::MMDiT mmdit;
+};
 
 }  // namespace loraptor::test

@@ -4,9 +4,7 @@
 #include <set>
 
 #include "golden_lora.h"
-#include "models/clip_text.h"
 #include "models/conditioning.h"
-#include "models/t5_encoder.h"
 #include "network/lora_network.h"
 
 namespace loraptor::network {
@@ -118,34 +116,12 @@ TEST(GoldenLoraGradients, mmdit_adapters_get_the_gradients_of_the_reference) {
   if (!found) GTEST_SKIP() << "no lora_grads_*.safetensors in " << test::golden_folder();
 }
 
-/// The four models with adapters, as far as the case of a file needs them.
-struct TrainedModels {
-  explicit TrainedModels(const std::string& model)
-      : clip_l(test::golden_part(model, Part::clip_l)),
-        clip_g(test::golden_part(model, Part::clip_g)),
-        t5(test::golden_part(model, Part::t5xxl)),
-        mmdit(test::golden_part(model, Part::mmdit), {}) {}
-
-  std::vector<TargetLinear> targets() {
-    std::vector<TargetLinear> all;
-    test::append_targets(all, TargetModel::clip_l, clip_l);
-    test::append_targets(all, TargetModel::clip_g, clip_g);
-    test::append_targets(all, TargetModel::t5, t5);
-    test::append_targets(all, TargetModel::mmdit, mmdit);
-    return all;
-  }
-
-  models::Conditioning encode(const GoldenFile& file, const std::string& name) const {
-    const auto ids = [&](const char* which) { return file[name + ".tokens." + which + "_ids"].to(at::kLong); };
-    const auto l = clip_l.forward(ids("l"), std::nullopt), g = clip_g.forward(ids("g"), std::nullopt);
-    return models::assemble_conditioning(
-        {at::cat({l.hidden, g.hidden}, -1), t5.forward(ids("t5"), std::nullopt), at::cat({l.pooled, g.pooled}, -1)});
-  }
-
-  models::ClipText clip_l, clip_g;
-  models::T5Encoder t5;
-  models::MMDiT mmdit;
-};
+models::Conditioning encode(const test::GoldenModels& models, const GoldenFile& file, const std::string& name) {
+  const auto ids = [&](const char* which) { return file[name + ".tokens." + which + "_ids"].to(at::kLong); };
+  const auto l = models.clip_l.forward(ids("l"), std::nullopt), g = models.clip_g.forward(ids("g"), std::nullopt);
+  return models::assemble_conditioning({at::cat({l.hidden, g.hidden}, -1), models.t5.forward(ids("t5"), std::nullopt),
+                                        at::cat({l.pooled, g.pooled}, -1)});
+}
 
 /// Conditioning and its gradient, whole or at the stored positions.
 void check_conditioning(GoldenFile& file, const std::string& name, const models::Conditioning& text) {
@@ -168,11 +144,11 @@ void check_conditioning(GoldenFile& file, const std::string& name, const models:
 
 void check_encoder_case(GoldenFile& file, const std::string& model, const std::string& name) {
   SCOPED_TRACE(file.path().filename().string() + " " + name);
-  TrainedModels models(model);
+  test::GoldenModels models(model);
   const auto network = create_network(test::golden_network_config(file.metadata(name + ".args")), models.targets(), {});
   test::fill_golden_values(*network, model);
   auto input = test::golden_mmdit_input(model);
-  const auto text = models.encode(file, name);
+  const auto text = encode(models, file, name);
   text.context.retain_grad();
   text.pooled.retain_grad();
   input.context = text.context;
