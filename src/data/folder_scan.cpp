@@ -28,6 +28,7 @@ namespace {
 
 constexpr size_t kMostHeaders = 1024;      // bytes in which the header of most images lies
 constexpr size_t kLongHeaders = 64 << 10;  // with metadata before the size
+constexpr size_t kLeastEntryBytes = 16;    // of a folder's own size, for each file in it
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -79,10 +80,13 @@ class FolderScan {
     descriptor_ = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     prefix_ = folder.empty() || folder.ends_with('/') ? folder : folder + "/";
     struct stat status {};
-    if (descriptor_ >= 0 && ::fstat(descriptor_, &status) == 0) changed_ns_ = nanoseconds(status.st_ctim);
+    if (descriptor_ >= 0 && ::fstat(descriptor_, &status) == 0) {
+      changed_ns_ = nanoseconds(status.st_ctim);
+      most_files_ = static_cast<size_t>(status.st_size) / kLeastEntryBytes;
+    }
     same_extension_ = known_.caption_extension() == rules.extension;
     is_same_folder_ = known_.size() > 0 && same_extension_ && known_.folder_changed_ns() == changed_ns_;
-    while (keepers_.size() < scan_threads()) keepers_.push_back(std::make_unique<TextKeeper>());
+    while (keepers_.size() < kMostScanThreads) keepers_.push_back(std::make_unique<TextKeeper>());
   }
   ~FolderScan() {
     if (descriptor_ >= 0) ::close(descriptor_);
@@ -110,7 +114,7 @@ class FolderScan {
     set_count(known_.size());
     std::atomic<bool> all_same = true;
     Turns turns(known_.size());
-    run_scan_threads([&](size_t thread) {
+    run_scan_threads(known_.size(), [&](size_t thread) {
       ScanBuffers buffers{*keepers_[thread]};
       turns.each([&](size_t i) {
         const IndexedImage known = known_[i];
@@ -126,7 +130,7 @@ class FolderScan {
   void list() {
     const bool is_first = known_.size() == 0;
     Turns turns(is_same_folder_ ? 0 : known_.size());
-    run_scan_threads([&](size_t thread) {
+    run_scan_threads(std::max(known_.size(), most_files_), [&](size_t thread) {
       if (thread == 0) {
         const ReadAhead::Filling filling(ahead_);
         listing_ = list_folder(folder_, is_first ? [this](auto names) { ahead_.add(names); } : NamesFound{});
@@ -145,7 +149,7 @@ class FolderScan {
     next_known_.resize(listing_.images.size());
     const std::vector<uint32_t> earlier = find_in_index();
     Turns turns(listing_.images.size());
-    run_scan_threads([&](size_t thread) {
+    run_scan_threads(listing_.images.size(), [&](size_t thread) {
       ScanBuffers buffers{*keepers_[thread]};
       turns.each([&](size_t i) {
         IndexedImage image;
@@ -333,6 +337,7 @@ class FolderScan {
   int descriptor_ = -1;
   std::string prefix_;
   int64_t changed_ns_ = -1;      // of the folder, before it is listed
+  size_t most_files_ = 0;        // in the folder, judged by its own size
   bool same_extension_ = false;  // of captions, as in the index
   bool is_same_folder_ = false;  // as when the index was written, but for what is in the files
   FolderListing listing_;

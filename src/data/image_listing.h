@@ -31,13 +31,13 @@ struct FolderListing {
   Size size_with_caches(std::string_view name, const Size& header) const;
 };
 
+/// Is told the names of some thousands of images at a time, ordered about as the disk has the files.
+using NamesFound = std::function<void(std::span<const std::string_view> names)>;
+
 /// Lists a folder; an empty path is the working folder. Images are files with extension .png .jpg .jpeg .webp .bmp
 /// .avif .jxl, all lower or all upper case; names that begin with a dot are left out. Throws FileError if it cannot be
 /// listed. Source: sd-scripts@48d368f library/train_util.py:glob_images.
-///   on_images   if given, is told the names of images while the listing goes on, ordered as the disk has the files,
-///   some
-///               thousands at a time
-using NamesFound = std::function<void(std::span<const std::string_view> names)>;
+///   on_images   if given, gets the images while the listing goes on
 FolderListing list_folder(const std::string& folder, const NamesFound& on_images = {});
 
 /// Paths of the images directly in `folder`, sorted: folder joined with the name.

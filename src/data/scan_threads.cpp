@@ -7,24 +7,20 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <system_error>
 #include <thread>
 
 namespace loraptor::data {
 namespace {
 
 constexpr size_t kImagesPerTurn = 512;
-// More than CPUs: files that are not in memory are waited for one by one, each a journey to the disk or over the
-// network.
-constexpr size_t kThreads = 32;
 
 // A time of access for each file would be hundreds of thousands of inodes to write.
 constexpr int kOpenFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
 }  // namespace
 
-size_t scan_threads() { return kThreads; }
-
-void run_scan_threads(const std::function<void(size_t thread)>& work) {
+void run_scan_threads(size_t files, const std::function<void(size_t thread)>& work) {
   std::mutex mutex;
   std::exception_ptr failure;
   const auto run = [&](size_t number) {
@@ -37,8 +33,13 @@ void run_scan_threads(const std::function<void(size_t thread)>& work) {
       failure = std::current_exception();
     }
   };
+  const size_t wanted = std::clamp<size_t>((files + kImagesPerTurn - 1) / kImagesPerTurn, 1, kMostScanThreads);
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < scan_threads(); ++i) threads.emplace_back(run, i);
+  try {
+    while (threads.size() < wanted) threads.emplace_back(run, threads.size());
+  } catch (const std::system_error&) {  // a limit on processes: those that there are do it
+    if (threads.empty()) work(0);
+  }
   for (std::thread& thread : threads) thread.join();
   if (failure) std::rethrow_exception(failure);
 }

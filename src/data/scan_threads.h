@@ -17,12 +17,13 @@
 
 namespace loraptor::data {
 
-/// How many threads a scan takes: as many as there are CPUs, within reason.
-size_t scan_threads();
+/// More than CPUs: files that are not in memory are waited for one by one, each a journey to the disk or over the
+/// network.
+constexpr size_t kMostScanThreads = 32;
 
-/// Does `work` in each of scan_threads() new threads, which open files without waiting for each other.
+/// Does `work` in new threads, numbered from 0, which open files without waiting for each other; fewer for few files.
 /// Rethrows an exception of `work`.
-void run_scan_threads(const std::function<void(size_t thread)>& work);
+void run_scan_threads(size_t files, const std::function<void(size_t thread)>& work);
 
 /// Numbers from 0, given out by turns to the threads that ask for them.
 class Turns {
