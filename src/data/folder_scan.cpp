@@ -82,7 +82,7 @@ class FolderScan {
     struct stat status {};
     if (descriptor_ >= 0 && ::fstat(descriptor_, &status) == 0) {
       changed_ns_ = nanoseconds(status.st_ctim);
-      most_files_ = static_cast<size_t>(status.st_size) / kLeastEntryBytes;
+      looks_large_ = static_cast<size_t>(status.st_size) / kLeastEntryBytes >= options.index_from;
     }
     same_extension_ = known_.caption_extension() == rules.extension;
     is_same_folder_ = known_.size() > 0 && same_extension_ && known_.folder_changed_ns() == changed_ns_;
@@ -126,14 +126,15 @@ class FolderScan {
     return all_same;
   }
 
-  /// One thread lists; the others compare what the index knows or, without an index, read what is listed so far.
+  /// One thread lists; the others compare what the index knows or, in a large folder without an index, read what is
+  /// listed so far. What nobody read is read once the number of images is known.
   void list() {
-    const bool is_first = known_.size() == 0;
+    const bool reads_ahead = known_.size() == 0 && looks_large_;
     Turns turns(is_same_folder_ ? 0 : known_.size());
-    run_scan_threads(std::max(known_.size(), most_files_), [&](size_t thread) {
+    run_scan_threads(reads_ahead ? SIZE_MAX : known_.size(), [&](size_t thread) {
       if (thread == 0) {
         const ReadAhead::Filling filling(ahead_);
-        listing_ = list_folder(folder_, is_first ? [this](auto names) { ahead_.add(names); } : NamesFound{});
+        listing_ = list_folder(folder_, reads_ahead ? [this](auto names) { ahead_.add(names); } : NamesFound{});
       }
       turns.each([&](size_t i) { unchanged_[i] = compare(known_[i]); });
       ScanBuffers buffers{*keepers_[thread]};
@@ -337,11 +338,11 @@ class FolderScan {
   int descriptor_ = -1;
   std::string prefix_;
   int64_t changed_ns_ = -1;      // of the folder, before it is listed
-  size_t most_files_ = 0;        // in the folder, judged by its own size
+  bool looks_large_ = false;     // judged by the folder's own size, which not every file system tells
   bool same_extension_ = false;  // of captions, as in the index
   bool is_same_folder_ = false;  // as when the index was written, but for what is in the files
   FolderListing listing_;
-  ReadAhead ahead_;                                                       // without an index
+  ReadAhead ahead_;                                                       // of a large folder without an index
   std::vector<uint8_t> unchanged_ = std::vector<uint8_t>(known_.size());  // per image of the index
   std::vector<IndexedImage> next_known_;                                  // per image of the listing
   std::vector<ScannedImage> images_;

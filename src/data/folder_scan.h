@@ -17,7 +17,8 @@ struct FolderContent {
 };
 
 struct FolderScanOptions {
-  size_t index_from = 1000;            // images from which the index is written: small folders are read as fast without
+  size_t index_from = 1000;            // images from which the index is written, and files are read while others are
+                                       // still listed: small folders are read as fast without
   int64_t settled_ns = 2'000'000'000;  // a file or folder changed later than this may change again at the same time
 };
 

@@ -33,7 +33,7 @@ void run_scan_threads(size_t files, const std::function<void(size_t thread)>& wo
       failure = std::current_exception();
     }
   };
-  const size_t wanted = std::clamp<size_t>((files + kImagesPerTurn - 1) / kImagesPerTurn, 1, kMostScanThreads);
+  const size_t wanted = std::clamp<size_t>(files / kImagesPerTurn + 1, 1, kMostScanThreads);
   std::vector<std::thread> threads;
   try {
     while (threads.size() < wanted) threads.emplace_back(run, threads.size());

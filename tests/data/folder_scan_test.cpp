@@ -93,6 +93,11 @@ TEST(FolderScan, edited_added_and_removed_files_are_noticed) {
   EXPECT_EQ(FolderIndex::read("a").size(), 3u);
 }
 
+TEST(FolderScan, folder_that_cannot_be_listed_ends_the_scan) {
+  test::WorkingFolder folder;
+  EXPECT_THROW(scan_image_folder("none", kRules, kAlways), FileError);
+}
+
 TEST(FolderScan, small_folders_get_no_index) {
   test::WorkingFolder folder;
   write_pair("a/one", 30, "first");
@@ -131,6 +136,8 @@ TEST(FolderScan, many_images_keep_their_order) {
   const std::string first = described(scan_image_folder("a", kRules, kAlways));
   EXPECT_NE(first.find("a/0500.png 21x20 'caption 500' good\n"), std::string::npos);
   EXPECT_EQ(described(scan_image_folder("a", kRules, kAlways)), first);
+  fs::remove("a/.loraptor_scan");
+  EXPECT_EQ(described(scan_image_folder("a", kRules, {.index_from = SIZE_MAX})), first);  // nothing is read ahead
 }
 
 TEST(FolderScan, folder_that_did_not_change_is_not_listed) {
