@@ -14,7 +14,37 @@
 #endif
 #define LORAPTOR_INLINE inline __attribute__((always_inline))
 
+/// Functions for one instruction set, where the loop itself depends on the width of its registers. Call them only where
+/// `vector_lanes` says so.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#define LORAPTOR_8_LANES __attribute__((target("arch=x86-64-v3")))
+#define LORAPTOR_16_LANES __attribute__((target("arch=x86-64-v4")))
+#endif
+
 namespace loraptor::kernels::cpu {
+
+/// Floats in the widest registers of this processor that this build has loops for: 16, 8, or 0 for none.
+inline int vector_lanes() {
+#ifdef LORAPTOR_8_LANES
+  if (__builtin_cpu_supports("x86-64-v4")) return 16;
+  if (__builtin_cpu_supports("x86-64-v3")) return 8;
+#endif
+  return 0;
+}
+
+/// kLanes floats in one register (`type`), and in memory, where they need no alignment (`memory`).
+template <int kLanes>
+struct VectorOf;
+template <>
+struct VectorOf<8> {
+  typedef float type __attribute__((vector_size(32)));
+  typedef float memory __attribute__((vector_size(32), aligned(4), may_alias));
+};
+template <>
+struct VectorOf<16> {
+  typedef float type __attribute__((vector_size(64)));
+  typedef float memory __attribute__((vector_size(64), aligned(4), may_alias));
+};
 
 /// The bits of a bfloat16 number.
 struct Bf16 {

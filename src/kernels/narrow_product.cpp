@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "kernels/cpu_parts.h"
 #include "kernels/narrow_product_cpu.h"
+#include "kernels/wide_product.h"
 
 namespace loraptor::kernels {
 namespace {
@@ -31,7 +32,7 @@ bool has_narrow_loop(const at::Tensor& narrow) {
 
 at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x) {
   LORAPTOR_ASSERT(a.dim() == 2 && x.dim() == 2 && a.size(1) == x.size(1));
-  if (!has_loop(a, x)) return a.mm(x.t());
+  if (!has_loop(a, x)) return wide_product({}, a, x.t());
   const auto h = at::empty({a.size(0), x.size(0)}, a.options());
   for_each_part(x.size(0), row_parts(x.size(0), a.size(0) * a.size(1)), [&](int64_t, int64_t begin, int64_t end) {
     cpu::narrow_dots(rows_of(a), rows_of(x), mutable_rows_of(h), begin, end);
@@ -41,7 +42,10 @@ at::Tensor narrow_dots(const at::Tensor& a, const at::Tensor& x) {
 
 at::Tensor narrow_sums(const at::Tensor& h, const at::Tensor& x, double scale) {
   LORAPTOR_ASSERT(h.dim() == 2 && x.dim() == 2 && h.size(1) == x.size(0));
-  if (!has_loop(h, x) || x.numel() > kMostSummed) return scale == 1 ? h.mm(x) : h.mm(x).mul_(scale);
+  if (!has_loop(h, x) || x.numel() > kMostSummed) {
+    const auto sums = wide_product({}, h, x);
+    return scale == 1 ? sums : sums.mul_(scale);
+  }
   const auto sums = at::empty({h.size(0), x.size(1)}, h.options());
   // Cut by columns, in pieces of whole cache lines: each sum has one order at any number of threads.
   constexpr int64_t kPiece = 16;

@@ -3,18 +3,9 @@
 
 #include <cstdint>
 
-namespace loraptor::kernels::cpu {
+#include "kernels/matrix_rows.h"
 
-/// A matrix whose rows are contiguous.
-template <class T>
-struct RowsOf {
-  T* data;
-  int64_t stride;  // elements from one row to the next
-  int64_t rows, columns;
-  T* row(int64_t i) const { return data + i * stride; }
-};
-using Rows = RowsOf<const float>;
-using MutableRows = RowsOf<float>;
+namespace loraptor::kernels::cpu {
 
 /// h[j][n] = a[j] . x[n] for begin <= n < end.
 void narrow_dots(const Rows& a, const Rows& x, const MutableRows& h, int64_t begin, int64_t end);

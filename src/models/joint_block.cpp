@@ -1,9 +1,9 @@
 #include "models/joint_block.h"
 
+#include "kernels/attention.h"
 #include "kernels/gated_residual.h"
 #include "kernels/layer_norm_modulate.h"
 #include "models/load_linear.h"
-#include "nn/attention.h"
 
 namespace loraptor::models {
 namespace {
@@ -86,7 +86,7 @@ Streams JointBlock::forward(const Streams& in, const at::Tensor& condition) cons
       kernels::split_heads({context_.attn.source(modulated(in.context, mod_c[0], mod_c[1], context_.attn.qkv)),
                             x_.attn.source(modulated(in.x, mod_x[0], mod_x[1], x_.attn.qkv))},
                            heads_);
-  const auto attended = nn::attention(heads.q, heads.k, heads.v);
+  const auto attended = kernels::attention(heads.q, heads.k, heads.v);
   // [B,T+N,D] -> [B,T,D], [B,N,D]; in the last block only the image attends
   const int64_t text_tokens = is_last() ? 0 : in.context.size(1);
   const auto sides = attended.split_with_sizes({text_tokens, in.x.size(1)}, 1);
@@ -115,7 +115,7 @@ at::Tensor JointBlock::second_attention(const at::Tensor& x) const {
     };
     heads = {regroup(heads.q), regroup(heads.k), regroup(heads.v)};
   }
-  return x_.attn2->proj->forward(nn::attention(heads.q, heads.k, heads.v));
+  return x_.attn2->proj->forward(kernels::attention(heads.q, heads.k, heads.v));
 }
 
 void JointBlock::visit_linears(const std::string& prefix, const nn::LinearVisitor& visit) {

@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
-#include "kernels/narrow_product.h"
 
 namespace loraptor::nn {
 namespace {
@@ -40,8 +39,8 @@ struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
 }  // namespace
 
 at::Tensor frozen_linear(const at::Tensor& x, const WeightStorage& weight, const at::Tensor& bias) {
-  // The same numbers wherever the weight is: few rows are multiplied by WeightStorage::product everywhere.
-  if (weight.is_at_hand() && !kernels::has_narrow_loop(x)) return at::linear(x, weight.read(), bias);
+  // On the CPU the same numbers wherever the weight is: WeightStorage::product makes them all.
+  if (weight.is_at_hand() && !x.device().is_cpu()) return at::linear(x, weight.read(), bias);
   // By pointer: autograd takes no undefined tensor as an argument, and a layer may have no bias.
   return FrozenLinear::apply(x, &weight, &bias);
 }

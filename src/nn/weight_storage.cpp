@@ -6,6 +6,7 @@
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "kernels/narrow_product.h"
+#include "kernels/wide_product.h"
 
 namespace loraptor::nn {
 namespace {
@@ -60,12 +61,15 @@ class PlainWeight : public WeightStorage {
   }
   at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const override {
     // The few rows of a condition: the library would use one thread, and it is the weight that takes time to read.
-    if (!kernels::has_narrow_loop(x)) return at::linear(x, weight_.get(), bias);
+    if (!kernels::has_narrow_loop(x)) return kernels::wide_product(bias, x, weight_.get().t());
     const auto y = kernels::narrow_dots(x, weight_.get());
     return bias.defined() ? y.add_(bias) : y;
   }
   std::function<at::Tensor(const at::Tensor&)> input_gradient() const override {
-    return [weight = weight_](const at::Tensor& g) { return kernels::narrow_sums(g, weight.get()); };
+    return [weight = weight_](const at::Tensor& g) {
+      return kernels::has_narrow_loop(g) ? kernels::narrow_sums(g, weight.get())
+                                         : kernels::wide_product({}, g, weight.get());
+    };
   }
   void add(const at::Tensor& delta) override { weight_.replace(sum_of(weight_.get(), delta)); }
   at::Tensor stored() const override { return weight_.get(); }
@@ -128,12 +132,8 @@ class ConvertedWeight : public WeightStorage {
   at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const override {
     auto y = at::empty({x.size(0), sizes()[0]}, x.options());
     for_converted_rows(rows_, compute_, [&](int64_t row, const at::Tensor& part) {
-      auto columns = y.narrow(1, row, part.size(0));
-      if (bias.defined()) {
-        at::addmm_out(columns, bias.narrow(0, row, part.size(0)), x, part.t());
-      } else {
-        at::mm_out(columns, x, part.t());
-      }
+      const int64_t height = part.size(0);
+      kernels::wide_product(y.narrow(1, row, height), bias.defined() ? bias.narrow(0, row, height) : bias, x, part.t());
     });
     return y;
   }
@@ -142,8 +142,7 @@ class ConvertedWeight : public WeightStorage {
     return [rows = rows_, compute = compute_](const at::Tensor& g) {
       auto sum = at::empty({g.size(0), rows.weight.sizes()[1]}, g.options());
       for_converted_rows(rows, compute, [&](int64_t row, const at::Tensor& part) {
-        const auto columns = g.narrow(1, row, part.size(0));
-        row == 0 ? at::mm_out(sum, columns, part) : sum.addmm_(columns, part);
+        kernels::wide_product(sum, row == 0 ? at::Tensor() : sum, g.narrow(1, row, part.size(0)), part);
       });
       return sum;
     };

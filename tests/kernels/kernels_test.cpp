@@ -6,7 +6,6 @@
 #include "kernels/gated_residual.h"
 #include "kernels/gelu_tanh.h"
 #include "kernels/layer_norm_modulate.h"
-#include "kernels/narrow_product.h"
 #include "kernels/split_heads.h"
 #include "support/gradient_check.h"
 
@@ -42,51 +41,6 @@ TEST(GradLayerNormModulate, equals_the_plain_composition) {
 
 TEST(GradLayerNormModulate, plain_composition_has_numerical_gradients) {
   test::expect_numerical_gradients(layer_norm(at::kDouble, true), modulation_inputs(at::kDouble));
-}
-
-/// The greatest difference over the norm of what a sum in float64 gives.
-double error_of(const at::Tensor& got, const at::Tensor& want) {
-  return ((got.to(at::kDouble) - want).abs().max() / want.norm()).item<double>();
-}
-
-TEST(NarrowProduct, equals_products_in_float64) {
-  for (const int64_t rows : {1, 3, 4, 7, 8, 16, 17}) {
-    for (const auto& [count, width] :
-         {std::pair<int64_t, int64_t>{1, 256}, {333, 1024}, {5, 7}, {60, 50}, {1000, 17}}) {
-      SCOPED_TRACE(::testing::Message() << rows << " rows, " << count << " x " << width);
-      const auto wide = random({count, 2 * width}).narrow(1, width, width);  // a part of a fused projection
-      const auto narrow = random({rows, width}), factors = random({2 * rows, count}).narrow(0, rows, rows);
-      const auto x = wide.to(at::kDouble), a = narrow.to(at::kDouble), h = factors.to(at::kDouble);
-      EXPECT_LT(error_of(narrow_dots(narrow, wide), a.mm(x.t())), 1e-6);
-      EXPECT_LT(error_of(narrow_sums(factors, wide), h.mm(x)), 1e-6);
-      EXPECT_LT(error_of(narrow_sums(factors, wide, 0.5), h.mm(x) * 0.5), 1e-6);
-      const auto tall = random({width, 2 * rows}).narrow(1, rows, rows);
-      EXPECT_TRUE(narrow_transposed(tall, 0.5).equal(tall.t() * 0.5));
-      EXPECT_TRUE(narrow_transposed(tall).is_contiguous());
-      add_narrow(wide, factors, narrow, 0.5);
-      EXPECT_LT(error_of(wide, x + h.t().mm(a) * 0.5), 1e-6);
-    }
-  }
-}
-
-TEST(NarrowProduct, sums_over_a_matrix_that_no_cache_holds_are_right_too) {
-  const auto wide = random({3000, 1500}), factors = random({2, 3000});
-  EXPECT_LT(error_of(narrow_sums(factors, wide, 0.5), factors.to(at::kDouble).mm(wide.to(at::kDouble)) * 0.5), 1e-6);
-}
-
-TEST(NarrowProduct, does_not_depend_on_the_number_of_threads) {
-  const auto wide = random({500, 300}), narrow = random({4, 300}), factors = random({4, 500});
-  const auto results = [&](int threads) {
-    const int before = at::get_num_threads();
-    at::set_num_threads(threads);
-    const auto y = wide.clone();
-    add_narrow(y, factors, narrow, 2);
-    std::vector<at::Tensor> all{narrow_dots(narrow, wide), narrow_sums(factors, wide), y};
-    at::set_num_threads(before);
-    return all;
-  };
-  const auto one = results(1), two = results(2);
-  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(one[i].equal(two[i])) << i;
 }
 
 std::vector<at::Tensor> gate_inputs(at::ScalarType dtype) {
