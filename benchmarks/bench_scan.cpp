@@ -57,7 +57,7 @@ int main(int count, char** words) {
   }
   log::configure({.level = log::Level::error, .file = {}});
   const std::string folder = words[1];
-  if (count > 2) fs::remove(fs::path(folder) / ".loraptor_scan");
+  if (count > 2) fs::remove_all(fs::path(folder) / ".loraptor");
   const fs::path file = fs::temp_directory_path() / fmt::format("bench_scan_{}.toml", ::getpid());
   const data::DataConfig flags = describe(folder, file);
   const size_t before = used_bytes();

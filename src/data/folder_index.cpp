@@ -53,7 +53,9 @@ static_assert(sizeof(IndexHead) == 24 && sizeof(IndexRecord) == 72 && sizeof(Ind
 
 constexpr size_t kRecordsBegin = kMagic.size() + sizeof(IndexHead);
 
-std::string index_path(const std::string& folder) { return (fs::path(folder) / ".loraptor_scan").string(); }
+fs::path index_folder(const std::string& folder) { return fs::path(folder) / ".loraptor"; }
+
+std::string index_path(const std::string& folder) { return (index_folder(folder) / "scan").string(); }
 
 template <class T>
 std::string_view bytes_of(const T& value) {
@@ -165,8 +167,13 @@ void FolderIndex::note_folder(const std::string& folder, int64_t changed_ns) con
   ::close(descriptor);
 }
 
+bool make_index_folder(const std::string& folder) {
+  std::error_code none;
+  return fs::create_directory(index_folder(folder), none);
+}
+
 void write_folder_index(const std::string& folder, const std::string& caption_extension,
-                        std::span<const IndexedImage> images) {
+                        std::span<const IndexedImage> images, int64_t folder_changed_ns) {
   IndexHead head{images.size(), caption_extension.size(), caption_extension.size()};
   for (const IndexedImage& image : images) head.text_bytes += text_bytes(image);
   std::string all;
@@ -181,8 +188,10 @@ void write_folder_index(const std::string& folder, const std::string& caption_ex
   for (const IndexedImage& image : images) {
     all.append(image.name).append(1, '\0').append(image.caption_name).append(1, '\0').append(image.caption_text);
   }
-  const IndexTail tail{xxh3(all), 0, 0};
+  const uint64_t checksum = xxh3(all);
+  const IndexTail tail{checksum, folder_changed_ns, stamp_checksum(checksum, folder_changed_ns)};
   all += bytes_of(tail);
+  make_index_folder(folder);
   try {
     AtomicFile file(index_path(folder));
     file.write(all);

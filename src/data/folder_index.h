@@ -57,9 +57,14 @@ class FolderIndex {
   int64_t folder_changed_ns_ = 0;
 };
 
+/// Makes the folder within `folder` that holds the index file, so that writing the index does not change the time of
+/// `folder`. False if it is there, or cannot be made.
+bool make_index_folder(const std::string& folder);
+
 /// Writes the index file. A folder that cannot be written to is left as it is.
-///   images   sorted by name
+///   images              sorted by name
+///   folder_changed_ns   as FolderIndex::folder_changed_ns
 void write_folder_index(const std::string& folder, const std::string& caption_extension,
-                        std::span<const IndexedImage> images);
+                        std::span<const IndexedImage> images, int64_t folder_changed_ns);
 
 }  // namespace loraptor::data

@@ -14,6 +14,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -79,11 +81,11 @@ class FolderScan {
       : folder_(folder), rules_(rules), options_(options), known_(FolderIndex::read(folder)) {
     descriptor_ = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     prefix_ = folder.empty() || folder.ends_with('/') ? folder : folder + "/";
-    struct stat status {};
-    if (descriptor_ >= 0 && ::fstat(descriptor_, &status) == 0) {
-      changed_ns_ = nanoseconds(status.st_ctim);
-      looks_large_ = static_cast<size_t>(status.st_size) / kLeastEntryBytes >= options.index_from;
-    }
+    const auto [changed_ns, bytes] = folder_state();
+    changed_ns_ = changed_ns;
+    is_settled_ = changed_ns <= started_ns_ - options.settled_ns;
+    looks_large_ = bytes / kLeastEntryBytes >= options.index_from;
+    if (looks_large_ && descriptor_ >= 0 && make_index_folder(folder)) note_own_change();
     same_extension_ = known_.caption_extension() == rules.extension;
     is_same_folder_ = known_.size() > 0 && same_extension_ && known_.folder_changed_ns() == changed_ns_;
     while (keepers_.size() < kMostScanThreads) keepers_.push_back(std::make_unique<TextKeeper>());
@@ -166,6 +168,23 @@ class FolderScan {
         next_known_[i] = fill(i, image, same, buffers);
       });
     });
+  }
+
+  /// The folder's own last change, and its size; -1 and 0 if it cannot be told.
+  std::pair<int64_t, size_t> folder_state() const {
+    struct stat status {};
+    if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) return {-1, 0};
+    return {nanoseconds(status.st_ctim), static_cast<size_t>(status.st_size)};
+  }
+
+  /// The folder for the index was made just now. Once the clock of the file system has gone on, a later change gets
+  /// another time. A clock whose times are round goes on too rarely to be waited for.
+  void note_own_change() {
+    constexpr auto kLongestTick = std::chrono::milliseconds(20);
+    constexpr int64_t kRoundNs = 1'000'000;
+    changed_ns_ = folder_state().first;
+    std::this_thread::sleep_for(kLongestTick);
+    is_settled_ = changed_ns_ % kRoundNs != 0 && folder_state().first == changed_ns_;
   }
 
   void set_count(size_t count) {
@@ -307,11 +326,12 @@ class FolderScan {
   void remember() const {
     const size_t count = listing_.images.size();
     const bool is_new = is_changed_ || known_.size() != count || !same_extension_;
-    if (is_new && (count >= options_.index_from || known_.size() > 0)) {
-      write_folder_index(folder_, rules_.extension, next_known_);
+    const int64_t listed_ns = listing_.is_plain && is_settled_ ? changed_ns_ : 0;
+    if (!is_new) {
+      if (listed_ns != 0 && known_.size() > 0) known_.note_folder(folder_, listed_ns);
+    } else if (count >= options_.index_from || known_.size() > 0) {
+      write_folder_index(folder_, rules_.extension, next_known_, listed_ns);
     }
-    const bool is_settled = listing_.is_plain && changed_ns_ <= started_ns_ - options_.settled_ns;
-    if (!is_new && is_settled && known_.size() > 0) known_.note_folder(folder_, changed_ns_);
   }
 
   FolderContent gather() {
@@ -338,6 +358,7 @@ class FolderScan {
   int descriptor_ = -1;
   std::string prefix_;
   int64_t changed_ns_ = -1;      // of the folder, before it is listed
+  bool is_settled_ = false;      // a later change of the folder gets another time
   bool looks_large_ = false;     // judged by the folder's own size, which not every file system tells
   bool same_extension_ = false;  // of captions, as in the index
   bool is_same_folder_ = false;  // as when the index was written, but for what is in the files

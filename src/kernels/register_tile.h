@@ -1,4 +1,5 @@
-// The inner loop of matrix products: a tile of the result stays in registers while the common dimension is gone through.
+// The inner loop of matrix products: a tile of the result stays in registers while the common dimension is gone
+// through.
 #pragma once
 
 #include <algorithm>

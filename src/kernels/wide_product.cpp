@@ -9,7 +9,7 @@ namespace loraptor::kernels {
 namespace {
 
 constexpr int64_t kPiece = 16;        // columns that a thread takes together: whole cache lines
-constexpr int64_t kFewestPieces = 4;  // for a thread; with fewer the library packs `a` for too little work
+constexpr int64_t kFewestPieces = 8;  // for each thread; with fewer it would pack `a` for too little work
 
 void library_product(at::Tensor out, const at::Tensor& start, const at::Tensor& a, const at::Tensor& b) {
   start.defined() ? at::addmm_out(out, start, a, b) : at::mm_out(out, a, b);
@@ -25,9 +25,9 @@ void wide_product(const at::Tensor& out, const at::Tensor& start, const at::Tens
   LORAPTOR_ASSERT(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0));
   LORAPTOR_ASSERT(out.dim() == 2 && out.size(0) == a.size(0) && out.size(1) == b.size(1));
   const int64_t columns = b.size(1), pieces = (columns + kPiece - 1) / kPiece;
-  const int64_t parts = std::min<int64_t>(at::get_num_threads(), pieces / kFewestPieces);
-  if (!cuts_product(a) || parts < 2) return library_product(out, start, a, b);
-  for_each_part(pieces, parts, [&](int64_t, int64_t begin, int64_t end) {
+  const int64_t threads = at::get_num_threads();
+  if (!cuts_product(a) || pieces < threads * kFewestPieces) return library_product(out, start, a, b);
+  for_each_part(pieces, threads, [&](int64_t, int64_t begin, int64_t end) {
     const at::NoGradGuard no_grad;  // of each thread
     const int64_t first = begin * kPiece, count = std::min(end * kPiece, columns) - first;
     library_product(out.narrow(1, first, count), start.defined() ? start.narrow(-1, first, count) : start, a,

@@ -71,7 +71,7 @@ TEST(FolderScan, second_scan_reads_the_index_instead_of_the_files) {
   ASSERT_EQ(images.size(), 2u);
   images[0].size = {7, 8};
   images[1].caption_text = "remembered";
-  write_folder_index("a", ".txt", images);
+  write_folder_index("a", ".txt", images, 0);
   EXPECT_EQ(described(scan_image_folder("a", kRules, kAlways)),
             "a/one.png 7x8 'first' good\na/two.png 40x20 'remembered' good\n");
 }
@@ -136,7 +136,7 @@ TEST(FolderScan, many_images_keep_their_order) {
   const std::string first = described(scan_image_folder("a", kRules, kAlways));
   EXPECT_NE(first.find("a/0500.png 21x20 'caption 500' good\n"), std::string::npos);
   EXPECT_EQ(described(scan_image_folder("a", kRules, kAlways)), first);
-  fs::remove("a/.loraptor_scan");
+  fs::remove_all("a/.loraptor");
   EXPECT_EQ(described(scan_image_folder("a", kRules, {.index_from = SIZE_MAX})), first);  // nothing is read ahead
 }
 
@@ -150,11 +150,25 @@ TEST(FolderScan, folder_that_did_not_change_is_not_listed) {
   settle();
   const std::string first = described(scan_image_folder("a", kRules, kQuick));
   EXPECT_EQ(first, "a/one.png 64x32 'first' good\na/two_1_2_3_4.png 40x20 'of the face' good\n");
-  EXPECT_EQ(FolderIndex::read("a").folder_changed_ns(), 0);  // writing the index changed the folder
+  const int64_t changed_ns = FolderIndex::read("a").folder_changed_ns();
+  EXPECT_NE(changed_ns, 0);  // writing the index did not change the folder
+  EXPECT_EQ(described(scan_image_folder("a", kRules, kQuick)), first);
+  write_pair("a/one", 50, "edited");  // puts a new file in the place of the old one
   settle();
-  EXPECT_EQ(described(scan_image_folder("a", kRules, kQuick)), first);
+  EXPECT_EQ(described(scan_image_folder("a", kRules, kQuick)).substr(0, 25), "a/one.png 64x32 'edited' ");
+  EXPECT_GT(FolderIndex::read("a").folder_changed_ns(), changed_ns);
+}
+
+TEST(FolderScan, folder_that_changed_just_now_is_listed_once_more) {
+  test::WorkingFolder folder;
+  write_pair("a/one", 30, "first");
+  settle();
+  fs::create_directory("a/.loraptor");
+  scan_image_folder("a", kRules, kQuick);  // the folder changed too short a time before
+  EXPECT_EQ(FolderIndex::read("a").folder_changed_ns(), 0);
+  settle();
+  scan_image_folder("a", kRules, kQuick);
   EXPECT_NE(FolderIndex::read("a").folder_changed_ns(), 0);
-  EXPECT_EQ(described(scan_image_folder("a", kRules, kQuick)), first);
 }
 
 /// What a change of the folder leads to after it was known not to need listing.
@@ -250,13 +264,13 @@ TEST(FormatFolderIndex, damaged_index_is_as_good_as_none) {
   test::WorkingFolder folder;
   write_pair("a/one", 30, "first");
   const std::string want = described(scan_image_folder("a", kRules, kAlways));
-  const std::string index = read_file("a/.loraptor_scan");
+  const std::string index = read_file("a/.loraptor/scan");
   constexpr size_t kStampBytes = 16;
   for (size_t i = 0; i < index.size(); ++i) {
     std::string cut = index.substr(0, i), flipped = index;
     flipped[i] = static_cast<char>(flipped[i] ^ 0x40);
     for (const std::string& damaged : {cut, flipped}) {
-      std::ofstream("a/.loraptor_scan", std::ios::binary) << damaged;
+      std::ofstream("a/.loraptor/scan", std::ios::binary) << damaged;
       // The end says only whether the folder must be listed.
       const FolderIndex read = FolderIndex::read("a");
       EXPECT_EQ(read.size(), damaged.size() == index.size() && i + kStampBytes >= index.size() ? 1U : 0U) << i;

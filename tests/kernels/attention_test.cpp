@@ -36,9 +36,9 @@ std::vector<at::Tensor> results(Function function, const std::vector<at::Tensor>
 
 TEST(GradAttention, is_as_exact_as_the_librarys) {
   // Around the sizes of tiles and of the groups of queries, fewer queries than keys and more, and heads without a loop.
-  for (const Sizes& n : {Sizes{1, 1, 1, 1}, Sizes{2, 3, 5, 17}, Sizes{1, 2, 48, 64}, Sizes{2, 1, 49, 31},
-                         Sizes{1, 4, 64, 397}, Sizes{1, 2, 397, 33}, Sizes{1, 1, 13, 3000}, Sizes{2, 2, 20, 20, 32},
-                         Sizes{2, 2, 20, 20, 24}}) {
+  for (const Sizes& n :
+       {Sizes{1, 1, 1, 1}, Sizes{2, 3, 5, 17}, Sizes{1, 2, 48, 64}, Sizes{2, 1, 49, 31}, Sizes{1, 4, 64, 397},
+        Sizes{1, 2, 397, 33}, Sizes{1, 1, 13, 3000}, Sizes{2, 2, 20, 20, 32}, Sizes{2, 2, 20, 20, 24}}) {
     SCOPED_TRACE(::testing::Message() << n.batch << " x " << n.heads << " heads of " << n.head_size << ", " << n.queries
                                       << " queries, " << n.keys << " keys");
     const auto in = operands(n);
