@@ -172,6 +172,11 @@ bool make_index_folder(const std::string& folder) {
   return fs::create_directory(index_folder(folder), none);
 }
 
+void remove_empty_index_folder(const std::string& folder) {
+  std::error_code not_empty;
+  fs::remove(index_folder(folder), not_empty);
+}
+
 void write_folder_index(const std::string& folder, const std::string& caption_extension,
                         std::span<const IndexedImage> images, int64_t folder_changed_ns) {
   IndexHead head{images.size(), caption_extension.size(), caption_extension.size()};

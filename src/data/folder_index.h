@@ -61,6 +61,9 @@ class FolderIndex {
 /// `folder`. False if it is there, or cannot be made.
 bool make_index_folder(const std::string& folder);
 
+/// Removes it if nothing is in it.
+void remove_empty_index_folder(const std::string& folder);
+
 /// Writes the index file. A folder that cannot be written to is left as it is.
 ///   images              sorted by name
 ///   folder_changed_ns   as FolderIndex::folder_changed_ns

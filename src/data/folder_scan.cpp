@@ -331,6 +331,8 @@ class FolderScan {
       if (listed_ns != 0 && known_.size() > 0) known_.note_folder(folder_, listed_ns);
     } else if (count >= options_.index_from || known_.size() > 0) {
       write_folder_index(folder_, rules_.extension, next_known_, listed_ns);
+    } else {
+      remove_empty_index_folder(folder_);  // it looked larger than it is
     }
   }
 
