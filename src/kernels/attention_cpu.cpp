@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "kernels/cpu_exp.h"
 #include "kernels/register_tile.h"
 
@@ -194,13 +195,17 @@ void attention_backward(const AttentionSaved& saved, const MutableRows& dq, cons
   (vector_lanes() == 16 ? backward_16 : backward_8)(saved, dq, dk, dv, memory);
 }
 
-#else  // no loops in this build
+#else  // this build has no such loops; nobody may call them
 
 bool has_attention_loop(int64_t) { return false; }
 int64_t attention_forward_memory(int64_t, int64_t) { return 0; }
 int64_t attention_backward_memory(int64_t, int64_t) { return 0; }
-void attention_forward(const Rows&, const Rows&, const Rows&, const MutableRows&, float*, float*) {}
-void attention_backward(const AttentionSaved&, const MutableRows&, const MutableRows&, const MutableRows&, float*) {}
+void attention_forward(const Rows&, const Rows&, const Rows&, const MutableRows&, float*, float*) {
+  LORAPTOR_ASSERT(has_attention_loop(0));
+}
+void attention_backward(const AttentionSaved&, const MutableRows&, const MutableRows&, const MutableRows&, float*) {
+  LORAPTOR_ASSERT(has_attention_loop(0));
+}
 
 #endif
 

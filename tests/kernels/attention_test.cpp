@@ -1,11 +1,12 @@
 // The attention loops against the library's, and what must not change their numbers.
 #include "kernels/attention.h"
 
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+
+#include "support/thread_count.h"
 
 namespace loraptor::kernels {
 namespace {
@@ -91,11 +92,8 @@ TEST(Attention, does_not_depend_on_the_number_of_threads) {
   const auto in = operands({1, 3, 200, 90});
   const auto weights = at::randn({1, 200, 3 * kHeadSize});
   const auto with_threads = [&](int threads) {
-    const int before = at::get_num_threads();
-    at::set_num_threads(threads);
-    auto all = results(attention, in, weights);
-    at::set_num_threads(before);
-    return all;
+    const test::ThreadCount setting(threads);
+    return results(attention, in, weights);
   };
   const auto one = with_threads(1), three = with_threads(3);
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], three[i])) << i;

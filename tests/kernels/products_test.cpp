@@ -1,5 +1,4 @@
 // Products with narrow and with whole matrices, and the tiles of the loops that make products themselves.
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,6 +6,7 @@
 #include "kernels/narrow_product.h"
 #include "kernels/register_tile.h"
 #include "kernels/wide_product.h"
+#include "support/thread_count.h"
 
 namespace loraptor::kernels {
 namespace {
@@ -15,15 +15,6 @@ namespace {
 double error_of(const at::Tensor& got, const at::Tensor& want) {
   return ((got.to(at::kDouble) - want).abs().max() / want.norm()).item<double>();
 }
-
-class Threads {
- public:
-  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before_); }
-
- private:
-  int before_;
-};
 
 TEST(NarrowProduct, equals_products_in_float64) {
   for (const int64_t rows : {1, 3, 4, 7, 8, 16, 17}) {
@@ -53,13 +44,10 @@ TEST(NarrowProduct, sums_over_a_matrix_that_no_cache_holds_are_right_too) {
 TEST(NarrowProduct, does_not_depend_on_the_number_of_threads) {
   const auto wide = at::randn({500, 300}), narrow = at::randn({4, 300}), factors = at::randn({4, 500});
   const auto results = [&](int threads) {
-    const int before = at::get_num_threads();
-    at::set_num_threads(threads);
+    const test::ThreadCount setting(threads);
     const auto y = wide.clone();
     add_narrow(y, factors, narrow, 2);
-    std::vector<at::Tensor> all{narrow_dots(narrow, wide), narrow_sums(factors, wide), y};
-    at::set_num_threads(before);
-    return all;
+    return std::vector<at::Tensor>{narrow_dots(narrow, wide), narrow_sums(factors, wide), y};
   };
   const auto one = results(1), two = results(2);
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(one[i].equal(two[i])) << i;
@@ -67,7 +55,7 @@ TEST(NarrowProduct, does_not_depend_on_the_number_of_threads) {
 
 TEST(WideProduct, equals_products_in_float64) {
   for (const int threads : {1, 2, 5}) {
-    const Threads setting(threads);
+    const test::ThreadCount setting(threads);
     for (const int64_t columns : {1, 63, 255, 256, 270, 1000}) {
       SCOPED_TRACE(::testing::Message() << threads << " threads, " << columns << " columns");
       const auto a = at::randn({21, 40}), weight = at::randn({columns, 40}), bias = at::randn({columns});
@@ -88,7 +76,7 @@ TEST(WideProduct, equals_products_in_float64) {
 }
 
 TEST(WideProduct, takes_every_dtype_and_no_rows) {
-  const Threads setting(2);
+  const test::ThreadCount setting(2);
   const auto a = at::randn({9, 32}, at::kDouble), b = at::randn({32, 256}, at::kDouble);
   EXPECT_TRUE(at::equal(wide_product({}, a, b), a.mm(b)));
   const auto half = wide_product({}, a.to(at::kBFloat16), b.to(at::kBFloat16));

@@ -1,10 +1,11 @@
 // Draws depend on what they are for and on nothing else.
 #include "tensor/rng.h"
 
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <set>
+
+#include "support/thread_count.h"
 
 namespace loraptor::tensor {
 namespace {
@@ -13,13 +14,11 @@ const CounterRng kRng(42);
 const DrawKey kKey{Purpose::noise, 3, 7};
 
 TEST(CounterRng, ThreadCountDoesNotChangeTheDraws) {
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const auto one = kRng.normal(kKey, {16, 64, 64});
-  at::set_num_threads(2);
-  const auto two = kRng.normal(kKey, {16, 64, 64});
-  at::set_num_threads(threads);
-  EXPECT_TRUE(at::equal(one, two));
+  const auto drawn_by = [](int threads) {
+    const test::ThreadCount setting(threads);
+    return kRng.normal(kKey, {16, 64, 64});
+  };
+  EXPECT_TRUE(at::equal(drawn_by(1), drawn_by(2)));
 }
 
 TEST(CounterRng, AShorterDrawIsThePrefixOfALongerOne) {
