@@ -193,7 +193,8 @@ void caption(std::string_view bytes) {
   const std::string separator(end == 0 ? "," : bytes.substr(0, end));
   const std::string text(bytes.substr(std::min(end + 1, bytes.size())));
   for (const bool all_lines : {false, true}) {
-    attempt([&] { encode(data::parse_caption("caption.txt", text, all_lines)); });
+    std::string joined;
+    attempt([&] { encode(data::parse_caption("caption.txt", text, all_lines, joined)); });
   }
   for (const data::CaptionConfig& settings : caption_settings(separator)) {
     for (const int64_t step : {0, 700, 5000}) {

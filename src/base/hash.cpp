@@ -57,4 +57,15 @@ std::string sha256_hex_of_file(const std::filesystem::path& path, uint64_t offse
 
 uint64_t xxh3(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
+struct Xxh3::State {
+  XXH3_state_t state;
+};
+
+Xxh3::Xxh3() : state_(std::make_unique<State>()) { XXH3_64bits_reset(&state_->state); }
+Xxh3::~Xxh3() = default;
+
+void Xxh3::update(std::string_view bytes) { XXH3_64bits_update(&state_->state, bytes.data(), bytes.size()); }
+
+uint64_t Xxh3::value() const { return XXH3_64bits_digest(&state_->state); }
+
 }  // namespace loraptor

@@ -32,4 +32,17 @@ std::string sha256_hex_of_file(const std::filesystem::path& path, uint64_t offse
 /// xxh3, 64 bits.
 uint64_t xxh3(std::string_view bytes);
 
+/// The same over bytes that come in pieces.
+class Xxh3 {
+ public:
+  Xxh3();
+  ~Xxh3();
+  void update(std::string_view bytes);
+  uint64_t value() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 }  // namespace loraptor

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -36,6 +37,16 @@ void run_in_threads(int64_t count, const std::function<void(int64_t item)>& work
   run();
   for (std::thread& thread : threads) thread.join();
   if (failure != nullptr) std::rethrow_exception(failure);
+}
+
+std::shared_future<void> in_background(const std::function<void()>& work) {
+  try {
+    return std::async(std::launch::async, work).share();
+  } catch (const std::system_error&) {  // a limit on processes
+    std::packaged_task<void()> task(work);
+    task();
+    return task.get_future().share();
+  }
 }
 
 }  // namespace loraptor

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 
 namespace loraptor {
 
@@ -11,5 +12,9 @@ namespace loraptor {
 /// Rethrows the first exception of `work`; items that were not begun are left out then.
 void run_in_threads(int64_t count, const std::function<void(int64_t item)>& work,
                     const std::function<void(int64_t items)>& done = {});
+
+/// Starts `work` in a thread of its own; where there can be no other thread it is done before this returns. Whoever
+/// lets go of the result last waits for the end.
+std::shared_future<void> in_background(const std::function<void()>& work);
 
 }  // namespace loraptor

@@ -102,7 +102,7 @@ std::string findings_count(const pipeline::DatasetReport& report) {
 report::TagCounts tag_counts(const data::Dataset& dataset) {
   std::map<std::string, int64_t> counts;
   for (const data::DatasetPart& part : dataset.parts()) {
-    for (const auto& [source, tags] : part.tag_frequency) {
+    for (const auto& [source, tags] : part.tag_frequency()) {
       for (const auto& [tag, count] : tags) counts[tag] += count;
     }
   }

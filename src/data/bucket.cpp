@@ -28,7 +28,7 @@ int64_t round_to_step(double value, int64_t step) {
 /// The largest multiple of the step that is not above `value`, also for negative numbers.
 int64_t floor_to_step(int64_t value, int64_t step) { return value - ((value % step) + step) % step; }
 
-[[noreturn]] void refuse(const Size& image, const std::string& name, const BucketConfig& config) {
+[[noreturn]] void refuse(const Size& image, std::string_view name, const BucketConfig& config) {
   throw UsageError(fmt::format(
       "[{}] image size: got {}, expected both sides to fill at least one bucket step of {} px at resolution {}.\n"
       "Hint: remove the image, enlarge or crop it, lower bucket_reso_steps, or leave bucket_no_upscale out.",
@@ -48,7 +48,7 @@ BucketChoice choose_from_table(const std::vector<Size>& table, const Size& image
   return {*best, {truncate(width * scale + 0.5), truncate(height * scale + 0.5)}};
 }
 
-BucketChoice choose_own_bucket(const BucketConfig& config, const Size& image, const std::string& name) {
+BucketChoice choose_own_bucket(const BucketConfig& config, const Size& image, std::string_view name) {
   const double aspect = ratio(image);
   const auto area = static_cast<double>(config.resolution.width * config.resolution.height);
   Size resized = image;
@@ -113,7 +113,7 @@ std::vector<Size> bucket_table(const BucketConfig& config) {
 }
 
 BucketChoice choose_bucket(const BucketConfig& config, const std::vector<Size>& table, const Size& image,
-                           const std::string& name) {
+                           std::string_view name) {
   if (image.width <= 0 || image.height <= 0) refuse(image, name, config);
   if (std::max(image.width, image.height) > kMaxSide) {
     throw UsageError(

@@ -56,7 +56,7 @@ double ratio_error(const Size& bucket, const Size& image);
 /// Throws UsageError if the image is too small or too long for a bucket; `name` says which image it is.
 /// Source: sd-scripts@48d368f library/train_util.py:BucketManager.select_bucket.
 BucketChoice choose_bucket(const BucketConfig& config, const std::vector<Size>& table, const Size& image,
-                           const std::string& name);
+                           std::string_view name);
 
 /// Resize, then cut the centre.
 ResizeCrop centre_crop(const BucketChoice& choice);

@@ -26,7 +26,7 @@ CacheFinding judge(CacheFinding finding, const std::optional<CacheFacts>& record
   return finding;
 }
 
-std::string hash_text(const std::string& text) { return fmt::format("{:016x}", xxh3(text)); }
+std::string hash_text(std::string_view text) { return fmt::format("{:016x}", xxh3(text)); }
 
 /// What `check` says about a part of a cache, if there is one.
 template <class Check>
@@ -97,7 +97,7 @@ CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image) {
           {"colours", subset.color_aug ? "drawn" : "unchanged"}};
 }
 
-CacheFacts text_facts(const std::string& caption) { return {{"caption", hash_text(caption)}}; }
+CacheFacts text_facts(std::string_view caption) { return {{"caption", hash_text(caption)}}; }
 
 CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheStore& store,
                                 const CacheFacts& facts, const LatentsExtras& extras) {

@@ -26,7 +26,7 @@ LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image, 
 
 /// What the caches of an image follow from, besides the bytes of the image and the models.
 CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image);
-CacheFacts text_facts(const std::string& caption);
+CacheFacts text_facts(std::string_view caption);
 
 /// Looks at the cache and at what was recorded about it. Usable files without a record count as good.
 ///   facts   what it must have been made from; facts that were not recorded are passed over

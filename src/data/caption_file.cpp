@@ -21,9 +21,16 @@ std::string_view first_line(std::string_view text) {
   return text.substr(0, text.find('\r'));
 }
 
+/// The caption in a file of its own.
+StoredCaption read_file_caption(const std::string& path, bool all_lines) {
+  std::string joined;
+  const std::string bytes = read_file(path);
+  return {std::string(parse_caption(path, bytes, all_lines, joined)), true};
+}
+
 }  // namespace
 
-std::string parse_caption(const std::string& path, std::string_view text, bool all_lines) {
+std::string_view parse_caption(const std::string& path, std::string_view text, bool all_lines, std::string& joined) {
   if (text.empty()) {
     throw FileError(path,
                     "caption file: got 0 bytes, expected text.\nHint: write a caption, or a blank line for an "
@@ -33,13 +40,14 @@ std::string parse_caption(const std::string& path, std::string_view text, bool a
     throw FileError(path, "caption file: got bytes that are not UTF-8, expected UTF-8 text.\nHint: save it as UTF-8.");
   }
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  if (!all_lines) return strip(first_line(text));
+  if (!all_lines) return strip_view(first_line(text));
   const std::vector<std::string> lines = split(replace_all(replace_all(text, "\r\n", "\n"), "\r", "\n"), "\n");
   std::vector<std::string> kept;
   for (const std::string& line : lines) {
     if (std::string stripped = strip(line); !stripped.empty()) kept.push_back(std::move(stripped));
   }
-  return join(kept, "\n");
+  joined = join(kept, "\n");
+  return joined;
 }
 
 StoredCaption caption_elsewhere(const std::string& image_path, const CaptionFileRules& rules) {
@@ -49,7 +57,7 @@ StoredCaption caption_elsewhere(const std::string& image_path, const CaptionFile
     if (pieces.size() > kFaceNumbers) {
       pieces.resize(pieces.size() - kFaceNumbers);
       const std::string path = join(pieces, "_") + rules.extension;
-      if (fs::is_regular_file(path)) return {parse_caption(path, read_file(path), rules.all_lines), true};
+      if (fs::is_regular_file(path)) return read_file_caption(path, rules.all_lines);
     }
   }
   return {rules.class_tokens.value_or(""), false};
@@ -57,7 +65,7 @@ StoredCaption caption_elsewhere(const std::string& image_path, const CaptionFile
 
 StoredCaption read_caption(const std::string& image_path, const CaptionFileRules& rules) {
   const std::string path = without_extension(image_path) + rules.extension;
-  if (fs::is_regular_file(path)) return {parse_caption(path, read_file(path), rules.all_lines), true};
+  if (fs::is_regular_file(path)) return read_file_caption(path, rules.all_lines);
   return caption_elsewhere(image_path, rules);
 }
 

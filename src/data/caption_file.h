@@ -31,6 +31,8 @@ StoredCaption caption_elsewhere(const std::string& image_path, const CaptionFile
 
 /// The caption in the bytes of a caption file: its first line, or with all_lines all lines that are not blank.
 /// Throws FileError naming `path` if there are no bytes or if they are not UTF-8.
-std::string parse_caption(const std::string& path, std::string_view text, bool all_lines);
+///   joined   where the lines are written with all_lines
+/// Returns a part of `text` or of `joined`.
+std::string_view parse_caption(const std::string& path, std::string_view text, bool all_lines, std::string& joined);
 
 }  // namespace loraptor::data

@@ -101,9 +101,9 @@ bool drops_caption(const CaptionConfig& config, const CaptionMoment& moment, Pyt
   return drawn || (every > 0 && moment.epoch % every == 0);
 }
 
-std::string transform_caption(const CaptionConfig& config, const std::string& caption, const CaptionMoment& moment,
+std::string transform_caption(const CaptionConfig& config, std::string_view caption, const CaptionMoment& moment,
                               PythonRandom& random) {
-  std::string text = caption;
+  std::string text(caption);
   if (config.caption_prefix && !config.caption_prefix->empty()) text = *config.caption_prefix + " " + text;
   if (config.caption_suffix && !config.caption_suffix->empty()) text = text + " " + *config.caption_suffix;
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "data/python_random.h"
 
@@ -44,7 +45,7 @@ bool drops_caption(const CaptionConfig& config, const CaptionMoment& moment, Pyt
 ///   random   a generator of this sample's own; drawn from in a fixed order: dropout, line, wildcards, shuffle, tag
 ///            dropouts, and only for what is switched on
 /// Source: sd-scripts@48d368f library/train_util.py:BaseDataset.process_caption.
-std::string transform_caption(const CaptionConfig& config, const std::string& caption, const CaptionMoment& moment,
+std::string transform_caption(const CaptionConfig& config, std::string_view caption, const CaptionMoment& moment,
                               PythonRandom& random);
 
 }  // namespace loraptor::data

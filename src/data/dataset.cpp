@@ -9,6 +9,7 @@
 #include "data/dataset_build.h"
 #include "data/epoch_order.h"
 #include "data/python_text.h"
+#include "data/tag_counts.h"
 #include "tensor/rng.h"
 
 namespace loraptor::data {
@@ -62,6 +63,12 @@ int64_t DatasetPart::batch_count() const {
   return count;
 }
 
+std::map<std::string, std::map<std::string, int64_t>> DatasetPart::tag_frequency() const {
+  std::map<std::string, std::map<std::string, int64_t>> frequency;
+  for (const auto& [source, texts] : tags) frequency[source] = count_tags(texts);
+  return frequency;
+}
+
 Dataset::Dataset(DatasetContent content) : content_(std::move(content)), dataset_seed_(dataset_seed(content_.seed)) {}
 
 Dataset Dataset::build(const DataConfig& flags, uint64_t seed) {
@@ -69,9 +76,8 @@ Dataset Dataset::build(const DataConfig& flags, uint64_t seed) {
 }
 
 DatasetGroups Dataset::build_groups(const DataConfig& flags, uint64_t seed) {
-  ScannedDatasets scanned = scan_datasets(flags);
-  Dataset validation(build_content(scanned, flags, seed, true));
-  return {Dataset(build_content(std::move(scanned), flags, seed, false)), std::move(validation)};
+  const ScannedDatasets scanned = scan_datasets(flags);
+  return {Dataset(build_content(scanned, flags, seed, false)), Dataset(build_content(scanned, flags, seed, true))};
 }
 
 void DatasetGroups::set_caption_variants(int64_t count) {

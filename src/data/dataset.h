@@ -7,19 +7,22 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/bucket.h"
 #include "data/data_config.h"
 #include "data/dataset_config.h"
+#include "data/text_keeper.h"
 
 namespace loraptor::data {
 
 /// One image of one data set. The same file in two data sets is two entries.
-/// Large data sets have many, so it is small: texts once, numbers no wider than they must be.
+/// Large data sets have many, so it is small: texts once, numbers no wider than they must be. The texts belong to the
+/// Dataset.
 struct ImageEntry {
-  std::string path;
-  std::string caption;            // as stored, before caption transforms
+  std::string_view path;
+  std::string_view caption;       // as stored, before caption transforms
   BucketChoice geometry;          // bucket size, and the size to resize to before the crop
   uint64_t first_occurrence = 0;  // its repeats are the occurrences first .. first + repeats - 1
   int32_t width = 0;              // px, of the file
@@ -33,7 +36,7 @@ struct ImageEntry {
   bool is_regularisation = false;
 
   /// The image as the reference names it: its path, or its key in a metadata file.
-  std::string key() const { return path.substr(key_begin); }
+  std::string_view key() const { return path.substr(key_begin); }
   /// The file name without folder and extension.
   std::string stem() const;
 };
@@ -58,19 +61,22 @@ struct DatasetPart {
   DatasetConfig config;
   BucketConfig bucket_config;  // limits adjusted to the grid
   std::vector<SubsetPart> subsets;
-  std::vector<Size> buckets;                              // those with images, ascending
-  std::vector<std::vector<uint64_t>> bucket_occurrences;  // per bucket, in registration order
-  int64_t num_train_images = 0;                           // with repeats, without regularisation images
-  int64_t num_reg_images = 0;                             // with repeats, before balancing
-  std::optional<double> mean_ratio_error;                 // over images without repeats; only with buckets
-  std::map<std::string, std::map<std::string, int64_t>> tag_frequency;  // folder or list name -> tag -> count
+  std::vector<Size> buckets;                                  // those with images, ascending
+  std::vector<std::vector<uint64_t>> bucket_occurrences;      // per bucket, in registration order
+  int64_t num_train_images = 0;                               // with repeats, without regularisation images
+  int64_t num_reg_images = 0;                                 // with repeats, before balancing
+  std::optional<double> mean_ratio_error;                     // over images without repeats; only with buckets
+  std::map<std::string, std::vector<std::string_view>> tags;  // folder or list name -> each image's text with tags
 
   int64_t batch_count() const;
+  /// Folder or list name -> tag -> how often it occurs. Counted anew each time.
+  std::map<std::string, std::map<std::string, int64_t>> tag_frequency() const;
 };
 
 /// What a Dataset consists of.
 struct DatasetContent {
   std::vector<ImageEntry> images;
+  TextKeepers texts;  // of the images
   std::vector<DatasetPart> parts;
   std::map<int64_t, std::string> mask_paths;  // image number -> mask image, of kind masked
   DataConfig flags;

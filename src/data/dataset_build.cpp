@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <set>
 #include <span>
-#include <thread>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -23,8 +22,8 @@ namespace fs = std::filesystem;
 
 /// An image on its way into the group.
 struct Candidate {
-  ScannedImage* image;  // its texts are moved into the group
-  int64_t subset;       // number in DatasetPart::subsets
+  const ScannedImage* image;
+  int64_t subset;  // number in DatasetPart::subsets
   int64_t repeats;
 };
 
@@ -35,63 +34,41 @@ const std::string& source_of(const SubsetConfig& subset) {
 bool has_split(const DatasetConfig& config) { return config.validation_split > 0 && config.validation_split <= 1; }
 
 /// The images of a subset that belong to the group, in the order in which they are registered.
-std::vector<ScannedImage*> select_images(ScannedSubset& subset, const DatasetConfig& config, uint64_t seed,
-                                         bool is_validation) {
+std::vector<const ScannedImage*> select_images(const ScannedSubset& subset, const DatasetConfig& config, uint64_t seed,
+                                               bool is_validation) {
   const auto count = static_cast<int64_t>(subset.images.size());
   // Regularisation images are all for training.
   const double fraction = subset.config.is_reg ? 0.0 : config.validation_split;
   const uint64_t split_seed = config.validation_seed ? static_cast<uint64_t>(*config.validation_seed) : seed;
   const SplitParts parts = split_for_validation(count, fraction, split_seed);
-  std::vector<ScannedImage*> images;
+  std::vector<const ScannedImage*> images;
   for (const int64_t i : is_validation ? parts.validation : parts.training) {
     images.push_back(&subset.images[static_cast<size_t>(i)]);
   }
   return images;
 }
 
-/// Adds to `counts` how often each tag occurs. Most images have the same few: each text is looked at once.
-void count_tags(std::span<ScannedImage* const> images, std::map<std::string, int64_t>& counts) {
-  constexpr size_t kImagesPerThread = 5000;
-  using Texts = std::unordered_map<std::string_view, int64_t>;
-  std::vector<Texts> parts(images.size() / kImagesPerThread + 1);
-  if (parts.size() > 2) parts.resize(std::clamp<size_t>(std::thread::hardware_concurrency(), 1, parts.size()));
-  run_in_threads(static_cast<int64_t>(parts.size()), [&](int64_t item) {
-    const auto part = static_cast<size_t>(item);
-    Texts texts;
-    const size_t begin = images.size() * part / parts.size(), end = images.size() * (part + 1) / parts.size();
-    for (const ScannedImage* image : images.subspan(begin, end - begin)) {
-      std::string_view rest = image->tag_source();
-      for (size_t comma; (comma = rest.find(',')) != std::string_view::npos; rest.remove_prefix(comma + 1)) {
-        ++texts[rest.substr(0, comma)];
-      }
-      ++texts[rest];
-    }
-    parts[part] = std::move(texts);
-  });
-  for (const Texts& texts : parts) {
-    for (const auto& [text, count] : texts) {
-      if (std::string tag = lower(strip(text)); !tag.empty()) counts[std::move(tag)] += count;
-    }
-  }
-}
-
-/// Fills `part`'s subsets, counts and tags; returns the images in registration order.
-std::vector<Candidate> collect_candidates(DatasetPart& part, std::vector<ScannedSubset>& subsets, uint64_t seed,
+/// Fills `part`'s subsets, counts and texts with tags; returns the images in registration order.
+std::vector<Candidate> collect_candidates(DatasetPart& part, const std::vector<ScannedSubset>& subsets, uint64_t seed,
                                           bool is_validation) {
   std::vector<Candidate> training, regularisation;
-  for (ScannedSubset& subset : subsets) {
+  for (const ScannedSubset& subset : subsets) {
     if (is_validation && subset.config.is_reg) continue;
-    auto& counts = part.tag_frequency[base_name(source_of(subset.config))];
+    auto& tags = part.tags[base_name(source_of(subset.config))];
     const auto images = select_images(subset, part.config, seed, is_validation);
     if (images.empty()) continue;
     const auto number = static_cast<int64_t>(part.subsets.size());
     const int64_t repeats = is_validation ? 1 : subset.config.num_repeats;
     part.subsets.push_back({subset.config, static_cast<int64_t>(images.size())});
-    count_tags(images, counts);
-    for (ScannedImage* image : images) {
-      (subset.config.is_reg ? regularisation : training).push_back({image, number, repeats});
-      (subset.config.is_reg ? part.num_reg_images : part.num_train_images) += repeats;
+    auto& candidates = subset.config.is_reg ? regularisation : training;
+    candidates.reserve(candidates.size() + images.size());
+    tags.reserve(tags.size() + images.size());
+    for (const ScannedImage* image : images) {
+      candidates.push_back({image, number, repeats});
+      tags.push_back(image->tags);
     }
+    (subset.config.is_reg ? part.num_reg_images : part.num_train_images) +=
+        repeats * static_cast<int64_t>(images.size());
   }
   if (regularisation.empty()) return training;
   if (part.num_train_images < part.num_reg_images) {
@@ -205,11 +182,8 @@ class BucketChooser {
 ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const BucketChoice& choice,
                       double prior_loss_weight) {
   const SubsetConfig& subset = part.subsets[static_cast<size_t>(candidate.subset)].config;
-  ScannedImage& image = *candidate.image;
-  ImageEntry entry{std::move(image.path), std::move(image.caption), choice};
-  for (std::string* text : {&entry.path, &entry.caption}) {
-    if (text->capacity() > text->size() + 16) text->shrink_to_fit();  // there are very many; most fit well
-  }
+  const ScannedImage& image = *candidate.image;
+  ImageEntry entry{image.path, image.caption, choice};
   entry.key_begin = image.key_begin;
   entry.width = static_cast<int32_t>(image.size.width);
   entry.height = static_cast<int32_t>(image.size.height);
@@ -220,39 +194,38 @@ ImageEntry make_entry(const Candidate& candidate, const DatasetPart& part, const
   return entry;
 }
 
-std::string_view without_ending(const ImageEntry& image) {
-  return std::string_view(image.path).substr(0, image.path.size() - extension_of(image.path).size());
+std::string_view without_ending(std::string_view path) {
+  return path.substr(0, path.size() - extension_of(path).size());
 }
 
 /// Whether no two images can share a name: in ascending order those that do would lie between `name.` and `name/`.
-bool have_own_names(std::span<const ImageEntry> images) {
-  for (size_t i = 1; i < images.size(); ++i) {
-    const std::string_view path = images[i].path, name = without_ending(images[i - 1]);
-    if (path <= images[i - 1].path) return false;
+bool have_own_names(const std::vector<Candidate>& candidates) {
+  for (size_t i = 1; i < candidates.size(); ++i) {
+    const std::string_view last = candidates[i - 1].image->path, path = candidates[i].image->path;
+    const std::string_view name = without_ending(last);
+    if (path <= last) return false;
     if (path.size() > name.size() && path[name.size()] == '.' && path.starts_with(name)) return false;
   }
   return true;
 }
 
-void warn_about_shared_names(std::span<const ImageEntry> images) {
-  if (have_own_names(images)) return;
-  std::unordered_map<std::string_view, const ImageEntry*> names;
-  for (const ImageEntry& image : images) {
-    const auto [other, is_new] = names.emplace(without_ending(image), &image);
+void warn_about_shared_names(const std::vector<Candidate>& candidates) {
+  if (have_own_names(candidates)) return;
+  std::unordered_map<std::string_view, std::string_view> names;  // -> the first path that has it
+  for (const Candidate& candidate : candidates) {
+    const std::string_view path = candidate.image->path;
+    const auto [first, is_new] = names.emplace(without_ending(path), path);
     if (!is_new) {
-      log::warn("'{}' and '{}' differ only in their extension: they share a caption and cache files",
-                other->second->path, image.path);
+      log::warn("'{}' and '{}' differ only in their extension: they share a caption and cache files", first->second,
+                path);
     }
   }
 }
 
-void add_dataset(DatasetContent& content, const DatasetConfig& config, std::vector<ScannedSubset>& subsets,
-                 double prior_loss_weight) {
-  DatasetPart part;
-  part.config = config;
-  part.bucket_config = config.buckets();
-  if (const auto problem = adjust_bucket_limits(part.bucket_config)) throw UsageError("[data set] " + *problem);
-  const auto candidates = without_duplicates(collect_candidates(part, subsets, content.seed, content.is_validation));
+/// Adds the images of `part`, the next data set.
+void add_images(DatasetContent& content, DatasetPart& part, const std::vector<Candidate>& candidates,
+                double prior_loss_weight) {
+  const std::shared_future<void> names_checked = in_background([&] { warn_about_shared_names(candidates); });
   BucketChooser chooser(part.bucket_config);
   const size_t first = content.images.size();
   content.images.reserve(first + candidates.size());
@@ -260,17 +233,29 @@ void add_dataset(DatasetContent& content, const DatasetConfig& config, std::vect
     ImageEntry entry = make_entry(candidate, part, chooser.choose(*candidate.image), prior_loss_weight);
     entry.index = static_cast<int32_t>(content.images.size());
     entry.dataset = static_cast<int32_t>(content.parts.size());
-    if (candidate.image->mask_path) content.mask_paths.emplace(entry.index, *candidate.image->mask_path);
+    if (!candidate.image->mask_path.empty()) content.mask_paths.emplace(entry.index, candidate.image->mask_path);
     if (!content.images.empty()) {
       const ImageEntry& last = content.images.back();
       entry.first_occurrence = last.first_occurrence + static_cast<uint64_t>(last.repeats);
     }
-    content.images.push_back(std::move(entry));
+    content.images.push_back(entry);
   }
-  const std::span<const ImageEntry> added = std::span(content.images).subspan(first);
-  form_buckets(part, added);
-  warn_about_shared_names(added);
+  form_buckets(part, std::span(content.images).subspan(first));
+  names_checked.get();
+}
+
+void add_dataset(DatasetContent& content, const DatasetConfig& config, const std::vector<ScannedSubset>& subsets,
+                 double prior_loss_weight) {
+  DatasetPart part;
+  part.config = config;
+  part.bucket_config = config.buckets();
+  if (const auto problem = adjust_bucket_limits(part.bucket_config)) throw UsageError("[data set] " + *problem);
+  add_images(content, part, without_duplicates(collect_candidates(part, subsets, content.seed, content.is_validation)),
+             prior_loss_weight);
   content.parts.push_back(std::move(part));
+  for (const ScannedSubset& subset : subsets) {
+    content.texts.insert(content.texts.end(), subset.texts.begin(), subset.texts.end());
+  }
 }
 
 void warn_about_dataset(const DatasetConfig& config) {
@@ -287,6 +272,13 @@ void warn_about_dataset(const DatasetConfig& config) {
   }
   if (config.validation_split != 0 && !has_split(config)) {
     log::warn("validation_split {} is not between 0 and 1: nothing is set aside", config.validation_split);
+  }
+}
+
+/// The next subset may be of the same folder.
+void wait_for_indexes(const std::vector<ScannedSubset>& subsets) {
+  for (const ScannedSubset& subset : subsets) {
+    if (subset.index_written.valid()) subset.index_written.wait();
   }
 }
 
@@ -345,13 +337,14 @@ std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config, ScanFinding
       log::warn("subset '{}' is left out: an earlier subset of the data set has it already", source);
       continue;
     }
-    std::vector<ScannedImage> images = scan_subset(config.kind, subset, findings);
-    if (images.empty()) {
+    wait_for_indexes(result);
+    ScannedImages found = scan_subset(config.kind, subset, findings);
+    if (found.images.empty()) {
       if (!fs::exists(source)) continue;
       log::warn("subset '{}' has no images", source);
     }
     seen.insert(source);
-    result.push_back({subset, std::move(images)});
+    result.push_back({subset, std::move(found.images), std::move(found.texts), found.index_written});
   }
   return result;
 }
@@ -361,9 +354,10 @@ ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings) {
   std::vector<std::string> turned;
   for (const DatasetConfig& config : scanned.config.datasets) {
     warn_about_dataset(config);
+    if (!scanned.subsets.empty()) wait_for_indexes(scanned.subsets.back());
     for (const ScannedSubset& subset : scanned.subsets.emplace_back(scan_subsets(config, findings))) {
       for (const ScannedImage& image : subset.images) {
-        if (image.is_turned) turned.push_back(image.path);
+        if (image.is_turned) turned.emplace_back(image.path);
       }
     }
   }
@@ -371,7 +365,8 @@ ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings) {
   return scanned;
 }
 
-DatasetContent build_content(ScannedDatasets&& scanned, const DataConfig& flags, uint64_t seed, bool is_validation) {
+DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,
+                             bool is_validation) {
   DatasetContent content;
   content.flags = flags;
   content.from_file = scanned.config.from_file;
@@ -383,16 +378,6 @@ DatasetContent build_content(ScannedDatasets&& scanned, const DataConfig& flags,
     add_dataset(content, config, scanned.subsets[i], scanned.config.prior_loss_weight);
   }
   return content;
-}
-
-DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,
-                             bool is_validation) {
-  // Nothing is set aside of data sets without a split, so their many texts need no copy.
-  ScannedDatasets copy{scanned.config, std::vector<std::vector<ScannedSubset>>(scanned.subsets.size())};
-  for (size_t i = 0; i < copy.subsets.size(); ++i) {
-    if (!is_validation || has_split(copy.config.datasets[i])) copy.subsets[i] = scanned.subsets[i];
-  }
-  return build_content(std::move(copy), flags, seed, is_validation);
 }
 
 }  // namespace loraptor::data

@@ -9,7 +9,9 @@ namespace loraptor::data {
 /// A subset and all its images, before the split.
 struct ScannedSubset {
   SubsetConfig config;
-  std::vector<ScannedImage> images;
+  std::vector<ScannedImage> images{};
+  TextKeepers texts{};                       // of the images
+  std::shared_future<void> index_written{};  // as ScannedImages::index_written
 };
 
 /// Scans the subsets of a data set. Left out, with a warning: repeats below 1, a folder that does not exist, a folder
@@ -41,8 +43,5 @@ ScannedDatasets scan_datasets(const DataConfig& flags, ScanFindings* findings = 
 /// Forms the training or the validation group.
 DatasetContent build_content(const ScannedDatasets& scanned, const DataConfig& flags, uint64_t seed,
                              bool is_validation);
-
-/// The same, taking the images' texts instead of copying them.
-DatasetContent build_content(ScannedDatasets&& scanned, const DataConfig& flags, uint64_t seed, bool is_validation);
 
 }  // namespace loraptor::data

@@ -63,7 +63,7 @@ json dataset_facts(const DatasetPart& part) {
              {"enable_bucket", config.enable_bucket},
              {"min_bucket_reso", part.bucket_config.min_side},
              {"max_bucket_reso", part.bucket_config.max_side},
-             {"tag_frequency", part.tag_frequency},
+             {"tag_frequency", part.tag_frequency()},
              {"bucket_info", bucket_info(part)},
              {"resize_interpolation", or_null(config.resize_interpolation)},
              {"subsets", json::array()}};
@@ -132,7 +132,7 @@ json Dataset::dataset_metadata() const {
              {"ss_dataset_dirs", folder_facts(parts(), false)}};
   json tags = json::object();
   for (const DatasetPart& part : parts()) {
-    for (const auto& [name, counts] : part.tag_frequency) {
+    for (const auto& [name, counts] : part.tag_frequency()) {
       if (!tags.contains(name)) tags[name] = counts;
     }
   }

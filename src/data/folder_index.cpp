@@ -105,6 +105,40 @@ bool fits(const IndexHead& head, const uint8_t* records) {
   return head.extension_bytes <= head.text_bytes;
 }
 
+constexpr std::string_view kEnd("\0", 1);  // of a name
+
+/// An index file on its way to the disk.
+class IndexFile {
+ public:
+  explicit IndexFile(const std::string& path) : file_(path) { buffer_.reserve(kBufferBytes); }
+
+  void append(std::string_view bytes) {
+    if (buffer_.size() + bytes.size() > kBufferBytes) write();
+    buffer_ += bytes;
+  }
+
+  void commit(int64_t folder_changed_ns) {
+    write();
+    const uint64_t checksum = checksum_.value();
+    file_.write(bytes_of(IndexTail{checksum, folder_changed_ns, stamp_checksum(checksum, folder_changed_ns)}));
+    // Its checksum shows whether it survived a power cut, and it can be had again.
+    file_.commit(AtomicFile::Flush::no);
+  }
+
+ private:
+  static constexpr size_t kBufferBytes = 256 << 10;
+
+  void write() {
+    checksum_.update(buffer_);
+    file_.write(buffer_);
+    buffer_.clear();
+  }
+
+  AtomicFile file_;
+  Xxh3 checksum_;
+  std::string buffer_;
+};
+
 }  // namespace
 
 FolderIndex FolderIndex::read(const std::string& folder) {
@@ -178,30 +212,26 @@ void remove_empty_index_folder(const std::string& folder) {
 }
 
 void write_folder_index(const std::string& folder, const std::string& caption_extension,
-                        std::span<const IndexedImage> images, int64_t folder_changed_ns) {
+                        std::span<const IndexedImage* const> images, int64_t folder_changed_ns) {
   IndexHead head{images.size(), caption_extension.size(), caption_extension.size()};
-  for (const IndexedImage& image : images) head.text_bytes += text_bytes(image);
-  std::string all;
-  all.reserve(kRecordsBegin + images.size() * sizeof(IndexRecord) + head.text_bytes + sizeof(IndexTail));
-  all.append(kMagic).append(bytes_of(head));
-  uint64_t text_begin = head.extension_bytes;
-  for (const IndexedImage& image : images) {
-    all.append(bytes_of(record_of(image, text_begin)));
-    text_begin += text_bytes(image);
-  }
-  all += caption_extension;
-  for (const IndexedImage& image : images) {
-    all.append(image.name).append(1, '\0').append(image.caption_name).append(1, '\0').append(image.caption_text);
-  }
-  const uint64_t checksum = xxh3(all);
-  const IndexTail tail{checksum, folder_changed_ns, stamp_checksum(checksum, folder_changed_ns)};
-  all += bytes_of(tail);
+  for (const IndexedImage* image : images) head.text_bytes += text_bytes(*image);
   make_index_folder(folder);
   try {
-    AtomicFile file(index_path(folder));
-    file.write(all);
-    // Its checksum shows whether it survived a power cut, and it can be had again.
-    file.commit(AtomicFile::Flush::no);
+    IndexFile file(index_path(folder));
+    file.append(kMagic);
+    file.append(bytes_of(head));
+    uint64_t text_begin = head.extension_bytes;
+    for (const IndexedImage* image : images) {
+      file.append(bytes_of(record_of(*image, text_begin)));
+      text_begin += text_bytes(*image);
+    }
+    file.append(caption_extension);
+    for (const IndexedImage* image : images) {
+      for (const std::string_view text : {image->name, kEnd, image->caption_name, kEnd, image->caption_text}) {
+        file.append(text);
+      }
+    }
+    file.commit(folder_changed_ns);
   } catch (const FileError& error) {
     log::debug("the next scan will not be faster: {}", error.what());
   }

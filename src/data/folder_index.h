@@ -68,6 +68,6 @@ void remove_empty_index_folder(const std::string& folder);
 ///   images              sorted by name
 ///   folder_changed_ns   as FolderIndex::folder_changed_ns
 void write_folder_index(const std::string& folder, const std::string& caption_extension,
-                        std::span<const IndexedImage> images, int64_t folder_changed_ns);
+                        std::span<const IndexedImage* const> images, int64_t folder_changed_ns);
 
 }  // namespace loraptor::data

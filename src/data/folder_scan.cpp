@@ -15,60 +15,36 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "data/folder_index.h"
 #include "data/image_listing.h"
 #include "data/scan_threads.h"
+#include "data/text_keeper.h"
 #include "io/image.h"
-#include "io/image_header.h"
 
 namespace loraptor::data {
 namespace {
 
-constexpr size_t kMostHeaders = 1024;      // bytes in which the header of most images lies
-constexpr size_t kLongHeaders = 64 << 10;  // with metadata before the size
-constexpr size_t kLeastEntryBytes = 16;    // of a folder's own size, for each file in it
+constexpr size_t kLeastEntryBytes = 16;  // of a folder's own size, for each file in it
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
-/// Keeps copies of texts in large pieces.
-class TextKeeper {
- public:
-  std::string_view keep(std::string_view text) {
-    if (text.size() > left_) {
-      left_ = std::max(kPieceBytes, text.size());
-      next_ = pieces_.emplace_back(std::make_unique_for_overwrite<char[]>(left_)).get();
-    }
-    std::memcpy(next_, text.data(), text.size());
-    const std::string_view kept(next_, text.size());
-    next_ += text.size();
-    left_ -= text.size();
-    return kept;
-  }
-
- private:
-  static constexpr size_t kPieceBytes = 256 << 10;
-  std::vector<std::unique_ptr<char[]>> pieces_;
-  char* next_ = nullptr;
-  size_t left_ = 0;
-};
-
 /// What one thread needs for its work.
 struct ScanBuffers {
-  TextKeeper& keeper;
+  TextKeeper& found;  // texts of what is found
+  TextKeeper& known;  // texts for the index
   std::string bytes{};
   std::string name{};
-
-  char* room(size_t size) {
-    if (size > bytes.size()) bytes.resize(size);
-    return bytes.data();
-  }
+  std::string joined{};
+  size_t cache_place = 0;  // in FolderListing::cached_sizes
 };
 
 /// What is still as the index has it.
@@ -88,7 +64,9 @@ class FolderScan {
     if (looks_large_ && descriptor_ >= 0 && make_index_folder(folder)) note_own_change();
     same_extension_ = known_.caption_extension() == rules.extension;
     is_same_folder_ = known_.size() > 0 && same_extension_ && known_.folder_changed_ns() == changed_ns_;
-    while (keepers_.size() < kMostScanThreads) keepers_.push_back(std::make_unique<TextKeeper>());
+    for (auto* keepers : {&found_texts_, &known_texts_}) {
+      while (keepers->size() < kMostScanThreads) keepers->push_back(std::make_shared<TextKeeper>());
+    }
   }
   ~FolderScan() {
     if (descriptor_ >= 0) ::close(descriptor_);
@@ -96,19 +74,39 @@ class FolderScan {
   FolderScan(const FolderScan&) = delete;
   FolderScan& operator=(const FolderScan&) = delete;
 
+  /// Call once.
   FolderContent run() {
-    if (!is_same_folder_ || !take_all_from_index()) {
+    is_listed_ = !is_same_folder_ || !take_all_from_index();
+    if (is_listed_) {
       list();
       scan_listing();
-      remember();
     }
     return gather();
+  }
+
+  bool is_listed() const { return is_listed_; }
+
+  /// After run(), if the folder was listed: writes the index anew, or notes in it that the folder needs no listing
+  /// while it stays as it is.
+  void remember() const {
+    const size_t count = listing_.images.size();
+    const bool is_new = is_changed_ || known_.size() != count || !same_extension_;
+    const int64_t listed_ns = listing_.is_plain && is_settled_ ? changed_ns_ : 0;
+    if (!is_new) {
+      if (listed_ns != 0 && known_.size() > 0) known_.note_folder(folder_, listed_ns);
+    } else if (count >= options_.index_from || known_.size() > 0) {
+      write_folder_index(folder_, rules_.extension, next_known_, listed_ns);
+    } else {
+      remove_empty_index_folder(folder_);  // it looked larger than it is
+    }
   }
 
  private:
   static constexpr uint32_t kNew = UINT32_MAX;
 
   enum class State : uint8_t { good, without_caption, unreadable };
+
+  ScanBuffers buffers_of(size_t thread) { return {*found_texts_[thread], *known_texts_[thread]}; }
 
   /// Nothing came and nothing went. False if a file is not as it was: what is in the folder is gathered anew then, as
   /// a new index needs the names of caches.
@@ -117,9 +115,9 @@ class FolderScan {
     std::atomic<bool> all_same = true;
     Turns turns(known_.size());
     run_scan_threads(known_.size(), [&](size_t thread) {
-      ScanBuffers buffers{*keepers_[thread]};
+      ScanBuffers buffers = buffers_of(thread);
       turns.each([&](size_t i) {
-        const IndexedImage known = known_[i];
+        IndexedImage known = known_[i];
         unchanged_[i] = compare(known);
         if (unchanged_[i] != kAll) all_same = false;
         if (all_same) fill(i, known, kAll, buffers);
@@ -139,9 +137,9 @@ class FolderScan {
         listing_ = list_folder(folder_, reads_ahead ? [this](auto names) { ahead_.add(names); } : NamesFound{});
       }
       turns.each([&](size_t i) { unchanged_[i] = compare(known_[i]); });
-      ScanBuffers buffers{*keepers_[thread]};
+      ScanBuffers buffers = buffers_of(thread);
       for (auto images = ahead_.take(); !images.empty(); images = ahead_.take()) {
-        for (IndexedImage& image : images) read_ahead(image, buffers);
+        for (AheadImage& image : images) read_ahead(image, buffers);
       }
     });
   }
@@ -150,22 +148,18 @@ class FolderScan {
   void scan_listing() {
     set_count(listing_.images.size());
     next_known_.resize(listing_.images.size());
+    if (ahead_.empty()) compared_.resize(listing_.images.size());
     const std::vector<uint32_t> earlier = find_in_index();
     Turns turns(listing_.images.size());
     run_scan_threads(listing_.images.size(), [&](size_t thread) {
-      ScanBuffers buffers{*keepers_[thread]};
+      ScanBuffers buffers = buffers_of(thread);
       turns.each([&](size_t i) {
-        IndexedImage image;
-        uint8_t same = kNothing;
-        if (!ahead_.empty()) {
-          image = ahead_[listing_.places[i]];
-          if (image.size != Size{}) same = kAll;
-        } else if (earlier[i] != kNew) {
-          image = known_[earlier[i]];
-          same = unchanged_[earlier[i]];
-        }
+        if (!ahead_.empty()) return take_ahead(i, ahead_[listing_.places[i]], buffers);
+        IndexedImage& image = compared_[i];
+        next_known_[i] = &image;
+        if (earlier[i] != kNew) image = known_[earlier[i]];
         image.name = listing_.images[i];
-        next_known_[i] = fill(i, image, same, buffers);
+        fill(i, image, earlier[i] == kNew ? uint8_t{kNothing} : unchanged_[earlier[i]], buffers);
       });
     });
   }
@@ -225,27 +219,43 @@ class FolderScan {
     return same;
   }
 
-  /// Reads an image of a folder without index. One that cannot be read keeps the size 0x0.
-  void read_ahead(IndexedImage& image, ScanBuffers& buffers) {
+  /// Reads an image of a folder without index.
+  void read_ahead(AheadImage& ahead, ScanBuffers& buffers) {
     try {
-      read_caption_file(image, buffers);
-      read_header(image, buffers);
+      read_caption_file(ahead.image, buffers);
+      read_header(ahead.image, buffers);
+      ahead.path = buffers.found.keep(prefix_, ahead.image.name);
+      std::tie(ahead.caption, ahead.has_caption) = caption_of(ahead.path, ahead.image, buffers);
+      ahead.is_read = true;
     } catch (const FileError&) {
       // It is read again, and told then.
     }
   }
 
-  /// Makes images_[i] of what is known of it and, where that is no longer so, of its files. Returns what is known then.
-  IndexedImage fill(size_t i, IndexedImage image, uint8_t same, ScanBuffers& buffers) {
+  /// Makes images_[i] of what was read of it, now that all names of caches are known.
+  void take_ahead(size_t i, AheadImage& ahead, ScanBuffers& buffers) {
+    next_known_[i] = &ahead.image;
+    if (!ahead.is_read) return fill(i, ahead.image, kNothing, buffers);
+    find_shown_size(ahead.image, buffers);
+    images_[i] = {ahead.path, ahead.caption, ahead.caption, ahead.image.shown_size};
+    images_[i].is_turned = ahead.image.is_turned;
+    if (!ahead.has_caption) states_[i] = State::without_caption;
+  }
+
+  /// Makes images_[i] of what is known of it and, where that is no longer so, of its files, which are known then.
+  void fill(size_t i, IndexedImage& image, uint8_t same, ScanBuffers& buffers) {
     ScannedImage& found = images_[i];
-    found.path = std::string(prefix_).append(image.name);
+    found.path = buffers.found.keep(prefix_, image.name);
     try {
       if ((same & kImage) == 0) read_header_or_cache(image, buffers);
-      if (same != kAll || !is_same_folder_) find_shown_size(image);
+      if (same != kAll || !is_same_folder_) find_shown_size(image, buffers);
       found.size = image.shown_size;
       found.is_turned = image.is_turned;
       if ((same & kCaption) == 0) read_caption_file(image, buffers);
-      found.caption = caption_of(i, image, buffers);
+      bool has_caption = false;
+      std::tie(found.caption, has_caption) = caption_of(found.path, image, buffers);
+      found.tags = found.caption;
+      if (!has_caption) states_[i] = State::without_caption;
     } catch (const FileError& error) {
       states_[i] = State::unreadable;
       const std::lock_guard lock(mutex_);
@@ -253,7 +263,6 @@ class FolderScan {
       image.image = {};
       is_changed_ = true;
     }
-    return image;
   }
 
   /// An image that cannot be read is still known by the name of its latent cache: training from the cache needs no
@@ -262,7 +271,7 @@ class FolderScan {
     try {
       read_header(image, buffers);
     } catch (const FileError& error) {
-      image.size = listing_.size_with_caches(image.name, {});
+      image.size = listing_.size_with_caches(image.name, {}, buffers.cache_place);
       if (image.size == Size{}) throw;
       image.image = {};  // looked at again the next time
       log::warn("{}\nIts size {} is taken from the name of its latent cache.", error.what(), to_string(image.size));
@@ -273,20 +282,14 @@ class FolderScan {
     note_change();
     const OpenedEntry file(descriptor_, image.name.data());
     image.image = file.is_regular() ? settled(file.stamp()) : FileStamp{};
-    std::optional<io::ImageHeader> header;
-    for (const size_t bytes : {kMostHeaders, kLongHeaders}) {
-      if (!file.is_regular() || header) break;
-      const size_t got = file.read(buffers.room(bytes), bytes);
-      header = io::header_in({reinterpret_cast<const uint8_t*>(buffers.bytes.data()), got}, got == file.size());
-      if (got == file.size()) break;
-    }
+    std::optional<io::ImageHeader> header = file.image_header(buffers.bytes);
     if (!header) header = io::read_image_header(prefix_ + std::string(image.name));  // says what is wrong
     image.size = {header->width, header->height};
     image.is_turned = header->is_turned;
   }
 
-  void find_shown_size(IndexedImage& image) {
-    const Size shown = listing_.size_with_caches(image.name, image.size);
+  void find_shown_size(IndexedImage& image, ScanBuffers& buffers) {
+    const Size shown = listing_.size_with_caches(image.name, image.size, buffers.cache_place);
     if (shown == image.shown_size) return;
     image.shown_size = shown;
     note_change();
@@ -300,21 +303,22 @@ class FolderScan {
     image.caption_name = image.caption_text = {};
     image.caption = {};
     if (!file.is_regular()) return;
-    const size_t got = file.read(buffers.room(file.size()), file.size());
-    image.caption_name = buffers.keeper.keep({buffers.name.c_str(), buffers.name.size() + 1});
+    const size_t got = file.read(buffers.bytes, file.size());
+    image.caption_name = buffers.known.keep({buffers.name.c_str(), buffers.name.size() + 1});
     image.caption_name.remove_suffix(1);
     image.caption = got == file.size() ? settled(file.stamp()) : FileStamp{};
-    image.caption_text = buffers.keeper.keep({buffers.bytes.data(), got});
+    image.caption_text = buffers.known.keep({buffers.bytes.data(), got});
   }
 
-  std::string caption_of(size_t i, const IndexedImage& image, ScanBuffers& buffers) {
+  /// The caption, and whether a file has it.
+  std::pair<std::string_view, bool> caption_of(std::string_view path, const IndexedImage& image, ScanBuffers& buffers) {
     if (!image.caption_name.empty()) {
       buffers.name.assign(prefix_).append(image.caption_name);
-      return parse_caption(buffers.name, image.caption_text, rules_.all_lines);
+      const auto text = parse_caption(buffers.name, image.caption_text, rules_.all_lines, buffers.joined);
+      return {buffers.found.keep(text), true};
     }
-    StoredCaption caption = caption_elsewhere(images_[i].path, rules_);
-    if (!caption.found) states_[i] = State::without_caption;
-    return std::move(caption.text);
+    const StoredCaption caption = caption_elsewhere(std::string(path), rules_);
+    return {buffers.found.keep(caption.text), caption.found};
   }
 
   /// Threads that only read it would wait for each other if all wrote it.
@@ -322,38 +326,25 @@ class FolderScan {
     if (!is_changed_) is_changed_ = true;
   }
 
-  /// Writes the index anew, or notes in it that the folder needs no listing while it stays as it is.
-  void remember() const {
-    const size_t count = listing_.images.size();
-    const bool is_new = is_changed_ || known_.size() != count || !same_extension_;
-    const int64_t listed_ns = listing_.is_plain && is_settled_ ? changed_ns_ : 0;
-    if (!is_new) {
-      if (listed_ns != 0 && known_.size() > 0) known_.note_folder(folder_, listed_ns);
-    } else if (count >= options_.index_from || known_.size() > 0) {
-      write_folder_index(folder_, rules_.extension, next_known_, listed_ns);
-    } else {
-      remove_empty_index_folder(folder_);  // it looked larger than it is
-    }
-  }
-
   FolderContent gather() {
     FolderContent content;
     for (size_t i = 0; i < states_.size(); ++i) {
-      if (states_[i] == State::without_caption) content.without_caption.push_back(images_[i].path);
+      if (states_[i] == State::without_caption) content.without_caption.emplace_back(images_[i].path);
     }
-    for (const auto& [i, error] : errors_) content.unreadable.push_back({images_[i].path, error});
+    for (const auto& [i, error] : errors_) content.unreadable.push_back({std::string(images_[i].path), error});
+    content.found.texts.assign(found_texts_.begin(), found_texts_.end());
     if (errors_.empty()) {
-      content.images = std::move(images_);
+      content.found.images = std::move(images_);
       return content;
     }
     for (size_t i = 0; i < images_.size(); ++i) {
-      if (states_[i] != State::unreadable) content.images.push_back(std::move(images_[i]));
+      if (states_[i] != State::unreadable) content.found.images.push_back(images_[i]);
     }
     return content;
   }
 
-  const std::string& folder_;
-  const CaptionFileRules& rules_;
+  const std::string folder_;
+  const CaptionFileRules rules_;
   const FolderScanOptions options_;
   const int64_t started_ns_ = now_ns();
   const FolderIndex known_;
@@ -364,15 +355,17 @@ class FolderScan {
   bool looks_large_ = false;     // judged by the folder's own size, which not every file system tells
   bool same_extension_ = false;  // of captions, as in the index
   bool is_same_folder_ = false;  // as when the index was written, but for what is in the files
+  bool is_listed_ = false;
   FolderListing listing_;
   ReadAhead ahead_;                                                       // of a large folder without an index
   std::vector<uint8_t> unchanged_ = std::vector<uint8_t>(known_.size());  // per image of the index
-  std::vector<IndexedImage> next_known_;                                  // per image of the listing
+  std::vector<IndexedImage> compared_;                                    // per image of the listing, if not read ahead
+  std::vector<const IndexedImage*> next_known_;                           // per image of the listing
   std::vector<ScannedImage> images_;
   std::vector<State> states_;  // per image
   std::mutex mutex_;
-  std::map<size_t, FileError> errors_;                // of unreadable images
-  std::vector<std::unique_ptr<TextKeeper>> keepers_;  // one a thread
+  std::map<size_t, FileError> errors_;                                  // of unreadable images
+  std::vector<std::shared_ptr<TextKeeper>> found_texts_, known_texts_;  // one a thread
   std::atomic<bool> is_changed_ = false;
 };
 
@@ -380,7 +373,15 @@ class FolderScan {
 
 FolderContent scan_image_folder(const std::string& folder, const CaptionFileRules& rules,
                                 const FolderScanOptions& options) {
-  return FolderScan(folder, rules, options).run();
+  auto scan = std::make_shared<FolderScan>(folder, rules, options);
+  FolderContent content = scan->run();
+  if (scan->is_listed()) {
+    content.found.index_written = in_background([scan = std::move(scan)]() mutable {
+      scan->remember();
+      scan.reset();  // not when the result is let go of: there is much to free
+    });
+  }
+  return content;
 }
 
 }  // namespace loraptor::data

@@ -11,7 +11,7 @@
 namespace loraptor::data {
 
 struct FolderContent {
-  std::vector<ScannedImage> images;          // those that can be read, sorted by path: folder joined with the name
+  ScannedImages found;                       // those that can be read, sorted by path: folder joined with the name
   std::vector<std::string> without_caption;  // paths of those that have no caption file
   std::vector<UnreadableImage> unreadable;   // the others
 };
@@ -24,7 +24,7 @@ struct FolderScanOptions {
 
 /// Scans a folder: images as list_images says, sizes as SizeFinder says, captions as read_caption says. Files that did
 /// not change since the folder's index was written (time and size, see folder_index.h) are not opened; a folder that
-/// did not change is not listed.
+/// did not change is not listed. The index is written in the background.
 /// Throws if the folder cannot be listed.
 FolderContent scan_image_folder(const std::string& folder, const CaptionFileRules& rules,
                                 const FolderScanOptions& options = {});

@@ -56,13 +56,13 @@ bool take_letter(std::string_view& text, char letter) {
 }
 
 /// Notes the size in a name like <stem>_<width>x<height>_sd3.npz; other names are left alone.
-void note_cache(std::string_view name, CachedSizes& sizes) {
+void note_cache(std::string_view name, std::vector<CachedSize>& sizes) {
   if (!name.ends_with(kLatentsEnding)) return;
   name.remove_suffix(kLatentsEnding.size());
   const auto height = take_number(name);
   if (!height || !take_letter(name, 'x')) return;
   const auto width = take_number(name);
-  if (width && take_letter(name, '_')) sizes[name].push_back({*width, *height});
+  if (width && take_letter(name, '_')) sizes.push_back({name, {*width, *height}});
 }
 
 /// One entry as the kernel gives it.
@@ -103,7 +103,9 @@ class FolderReader {
       pass_on(on_images);
     }
     listing_.places = sort_names(listing_.images);
-    for (auto& [stem, sizes] : listing_.cached_sizes) std::sort(sizes.begin(), sizes.end());
+    std::sort(listing_.cached_sizes.begin(), listing_.cached_sizes.end(), [](const CachedSize& a, const CachedSize& b) {
+      return a.stem != b.stem ? a.stem < b.stem : a.size < b.size;
+    });
     return std::move(listing_);
   }
 
@@ -155,6 +157,24 @@ uint64_t sort_key(std::string_view name, size_t skipped) {
   return key;
 }
 
+/// The sizes of one stem. `place` is where the search begins, and where it ends.
+std::span<const CachedSize> sizes_of(const std::vector<CachedSize>& all, std::string_view stem, size_t& place) {
+  constexpr ptrdiff_t kSteps = 16;
+  const auto is_before = [](const CachedSize& cache, std::string_view wanted) { return cache.stem < wanted; };
+  auto begin = all.begin() + static_cast<ptrdiff_t>(place);
+  const auto near = begin + std::min<ptrdiff_t>(kSteps, all.end() - begin);
+  if (begin != all.begin() && !is_before(*std::prev(begin), stem)) {
+    begin = std::lower_bound(all.begin(), begin, stem, is_before);
+  } else {
+    while (begin != near && is_before(*begin, stem)) ++begin;
+    if (begin == near) begin = std::lower_bound(begin, all.end(), stem, is_before);
+  }
+  place = static_cast<size_t>(begin - all.begin());
+  auto end = begin;
+  while (end != all.end() && end->stem == stem) ++end;
+  return {begin, end};
+}
+
 }  // namespace
 
 std::vector<uint32_t> sort_names(std::vector<std::string_view>& names) {
@@ -192,26 +212,25 @@ Size header_size(const std::string& path) {
   return {width, height};
 }
 
-Size FolderListing::size_with_caches(std::string_view name, const Size& header) const {
-  if (cached_sizes.empty()) return header;
-  const auto found = cached_sizes.find(name.substr(0, name.rfind('.')));
-  if (found == cached_sizes.end()) return header;
-  const std::vector<Size>& sizes = found->second;
+Size FolderListing::size_with_caches(std::string_view name, const Size& header, size_t& place) const {
+  const std::span<const CachedSize> sizes = sizes_of(cached_sizes, name.substr(0, name.rfind('.')), place);
+  if (sizes.empty()) return header;
   const bool is_webp = lower(extension_of(name)) == ".webp";
-  if (sizes.size() == 1 && !is_webp) return sizes.front();
+  if (sizes.size() == 1 && !is_webp) return sizes.front().size;
   // Several caches: the one of the present image counts. The reference reports some WebP files one pixel too small and
   // names their caches so.
-  const bool fits = std::any_of(sizes.begin(), sizes.end(), [&](const Size& size) {
-    return size == header || (is_webp && size == Size{header.width - 1, header.height - 1});
+  const bool fits = std::any_of(sizes.begin(), sizes.end(), [&](const CachedSize& cache) {
+    return cache.size == header || (is_webp && cache.size == Size{header.width - 1, header.height - 1});
   });
-  return fits ? header : sizes.front();
+  return fits ? header : sizes.front().size;
 }
 
 Size SizeFinder::size_of(const std::string& image_path) {
   const std::string folder = fs::path(image_path).parent_path().string();
   auto known = folders_.find(folder);
   if (known == folders_.end()) known = folders_.emplace(folder, list_folder(folder)).first;
-  return known->second.size_with_caches(base_name(image_path), header_size(image_path));
+  size_t place = 0;
+  return known->second.size_with_caches(base_name(image_path), header_size(image_path), place);
 }
 
 }  // namespace loraptor::data

@@ -14,21 +14,25 @@
 
 namespace loraptor::data {
 
-/// Sizes in the names of latent caches (<stem>_<width>x<height>_sd3.npz), by the stem of their image.
-using CachedSizes = std::unordered_map<std::string_view, std::vector<Size>>;
+/// The size in the name of a latent cache, <stem>_<width>x<height>_sd3.npz.
+struct CachedSize {
+  std::string_view stem;  // of the image
+  Size size;
+};
 
 /// The files directly in a folder, listed once. The names live as long as the listing.
 struct FolderListing {
   std::vector<std::string_view> images;  // names of images, sorted; a zero byte follows each
   std::vector<uint32_t> places;          // of each, in the order in which `on_images` was told of them
-  CachedSizes cached_sizes;
+  std::vector<CachedSize> cached_sizes;  // sorted by stem, then size
   bool is_plain = true;  // all entries say what they are, none is a link: what they are cannot change from afar
   std::vector<std::unique_ptr<char[]>> texts{};  // what the names are part of
 
   /// The size of an image as the reference's caches see it.
   ///   name     file name of the image
   ///   header   what the file itself says
-  Size size_with_caches(std::string_view name, const Size& header) const;
+  ///   place    in cached_sizes, where the search begins and ends: short for names in about their order
+  Size size_with_caches(std::string_view name, const Size& header, size_t& place) const;
 };
 
 /// Is told the names of some thousands of images at a time, ordered about as the disk has the files.

@@ -52,7 +52,9 @@ size_t extension_start(std::string_view path) {
 
 }  // namespace
 
-std::string strip(std::string_view text) {
+std::string strip(std::string_view text) { return std::string(strip_view(text)); }
+
+std::string_view strip_view(std::string_view text) {
   size_t begin = 0;
   while (begin < text.size()) {
     const auto [code, length] = character_at(text, begin);
@@ -66,7 +68,7 @@ std::string strip(std::string_view text) {
     if (!is_space(character_at(text, start).first)) break;
     end = start;
   }
-  return std::string(text.substr(begin, end - begin));
+  return text.substr(begin, end - begin);
 }
 
 std::vector<std::string> split(std::string_view text, std::string_view separator) {

@@ -10,6 +10,9 @@ namespace loraptor::data {
 /// str.strip(): without Unicode white space at both ends.
 std::string strip(std::string_view text);
 
+/// The same as a part of `text`.
+std::string_view strip_view(std::string_view text);
+
 /// str.split(separator): all pieces, empty ones too. `separator` is not empty.
 std::vector<std::string> split(std::string_view text, std::string_view separator);
 

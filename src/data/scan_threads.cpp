@@ -54,7 +54,7 @@ void ReadAhead::add(std::span<const std::string_view> names) {
   const std::lock_guard lock(mutex_);
   for (const std::string_view name : names) {
     if (groups_.empty() || groups_.back().size() == kImagesPerTurn) groups_.emplace_back().reserve(kImagesPerTurn);
-    groups_.back().emplace_back().name = name;
+    groups_.back().emplace_back().image.name = name;
   }
   changed_.notify_all();
 }
@@ -65,18 +65,16 @@ void ReadAhead::close() {
   changed_.notify_all();
 }
 
-std::span<IndexedImage> ReadAhead::take() {
+std::span<AheadImage> ReadAhead::take() {
   std::unique_lock lock(mutex_);
   const auto is_ready = [this] {
     return next_ < groups_.size() && (is_closed_ || groups_[next_].size() == kImagesPerTurn);
   };
   changed_.wait(lock, [&] { return is_ready() || is_closed_; });
-  return is_ready() ? std::span(groups_[next_++]) : std::span<IndexedImage>();
+  return is_ready() ? std::span(groups_[next_++]) : std::span<AheadImage>();
 }
 
-const IndexedImage& ReadAhead::operator[](size_t place) const {
-  return groups_[place / kImagesPerTurn][place % kImagesPerTurn];
-}
+AheadImage& ReadAhead::operator[](size_t place) { return groups_[place / kImagesPerTurn][place % kImagesPerTurn]; }
 
 int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
 
@@ -91,14 +89,27 @@ OpenedEntry::~OpenedEntry() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-size_t OpenedEntry::read(void* to, size_t most) const {
+size_t OpenedEntry::read(std::string& buffer, size_t most) const {
   const size_t wanted = std::min(most, size());
+  if (buffer.size() < wanted) buffer.resize(wanted);
   size_t done = 0;
   for (ssize_t got; done < wanted; done += static_cast<size_t>(got)) {
-    got = ::pread(descriptor_, static_cast<char*>(to) + done, wanted - done, static_cast<off_t>(done));
+    got = ::pread(descriptor_, buffer.data() + done, wanted - done, static_cast<off_t>(done));
     if (got <= 0) break;
   }
   return done;
+}
+
+std::optional<io::ImageHeader> OpenedEntry::image_header(std::string& buffer) const {
+  constexpr size_t kMost = 1024;      // bytes in which the header of most images lies
+  constexpr size_t kLong = 64 << 10;  // with metadata before the size
+  for (const size_t bytes : {kMost, kLong}) {
+    if (!is_regular()) break;
+    const size_t got = read(buffer, bytes);
+    const auto header = io::header_in({reinterpret_cast<const uint8_t*>(buffer.data()), got}, got == size());
+    if (header || got == size()) return header;
+  }
+  return std::nullopt;
 }
 
 }  // namespace loraptor::data

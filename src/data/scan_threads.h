@@ -9,11 +9,14 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/folder_index.h"
+#include "io/image_header.h"
 
 namespace loraptor::data {
 
@@ -37,6 +40,14 @@ class Turns {
   std::atomic<size_t> next_ = 0;
 };
 
+/// An image of a listing that is not complete yet.
+struct AheadImage {
+  IndexedImage image;
+  std::string_view path{}, caption{};  // as they are found
+  bool has_caption = false;
+  bool is_read = false;
+};
+
 /// Images that one thread lists while others read them.
 class ReadAhead {
  public:
@@ -54,19 +65,19 @@ class ReadAhead {
 
   void add(std::span<const std::string_view> names);
   /// Some of the images that nobody has yet, to be filled in; waits for them. Empty: there are no more.
-  std::span<IndexedImage> take();
+  std::span<AheadImage> take();
 
   bool empty() const { return groups_.empty(); }
   /// The image that was added after `place` others.
-  const IndexedImage& operator[](size_t place) const;
+  AheadImage& operator[](size_t place);
 
  private:
   void close();
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::vector<IndexedImage>> groups_;  // all but the last are full
-  size_t next_ = 0;                               // the first group that nobody has
+  std::deque<std::vector<AheadImage>> groups_;  // all but the last are full
+  size_t next_ = 0;                             // the first group that nobody has
   bool is_closed_ = false;
 };
 
@@ -85,8 +96,11 @@ class OpenedEntry {
   bool is_regular() const { return is_regular_; }
   size_t size() const { return static_cast<size_t>(status_.st_size); }
   FileStamp stamp() const { return stamp_of(status_); }
-  /// The first bytes, at most `most`; fewer at the end of the file or where it cannot be read.
-  size_t read(void* to, size_t most) const;
+  /// Reads the first bytes into `buffer`, which may be longer then: at most `most`; fewer at the end of the file or
+  /// where it cannot be read. Returns how many there are.
+  size_t read(std::string& buffer, size_t most) const;
+  /// Of an image; nothing if it is none, or if its header is very long.
+  std::optional<io::ImageHeader> image_header(std::string& buffer) const;
 
  private:
   int descriptor_;

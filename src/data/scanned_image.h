@@ -2,28 +2,35 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <future>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "data/bucket.h"
+#include "data/text_keeper.h"
 
 namespace loraptor::data {
 
+/// The texts belong to the TextKeepers that come with the images.
 struct ScannedImage {
-  std::string path;
-  std::string caption;  // as stored, before caption transforms
+  std::string_view path;
+  std::string_view caption;  // as stored, before caption transforms
+  std::string_view tags;     // the text whose comma-separated tags are counted: a metadata file's tags, or the caption
   Size size;
-  uint32_t key_begin = 0;                // where the key begins within the path
-  bool is_turned = false;                // EXIF orientation other than 1
-  std::optional<std::string> tags = {};  // of a metadata file; nothing: the caption's
-  std::optional<std::string> mask_path = {};
+  std::string_view mask_path = {};  // empty: none
+  uint32_t key_begin = 0;           // where the key begins within the path
+  bool is_turned = false;           // EXIF orientation other than 1
 
   /// As the reference names it: path joined from image_dir, or the key of a metadata file, which ends the path.
-  std::string_view key() const { return std::string_view(path).substr(key_begin); }
-  /// The text whose comma-separated tags are counted.
-  const std::string& tag_source() const { return tags ? *tags : caption; }
+  std::string_view key() const { return path.substr(key_begin); }
+};
+
+struct ScannedImages {
+  std::vector<ScannedImage> images{};
+  TextKeepers texts{};
+  std::shared_future<void> index_written{};  // the folder's index is written meanwhile; not valid: there is none
 };
 
 /// An image whose header, or whose caption file, cannot be read.

@@ -42,7 +42,7 @@ void report_unreadable(const std::vector<UnreadableImage>& unreadable, ScanFindi
   for (const UnreadableImage& file : unreadable) findings->unreadable.push_back({file.path, file.error.what()});
 }
 
-std::vector<ScannedImage> read_folder(const SubsetConfig& subset, ScanFindings* findings) {
+ScannedImages read_folder(const SubsetConfig& subset, ScanFindings* findings) {
   const CaptionFileRules rules{subset.caption_file_extension(), subset.caption.enable_wildcard, subset.class_tokens};
   FolderContent content = scan_image_folder(subset.image_dir, rules);
   report_unreadable(content.unreadable, findings);
@@ -52,16 +52,16 @@ std::vector<ScannedImage> read_folder(const SubsetConfig& subset, ScanFindings* 
   }
   if (!without_caption.empty()) {
     log::warn("{} of {} images in '{}' have no caption file ({}); {}: {}", without_caption.size(),
-              content.images.size(), subset.image_dir, rules.extension,
+              content.found.images.size(), subset.image_dir, rules.extension,
               rules.class_tokens ? fmt::format("the class tokens '{}' are used", *rules.class_tokens)
                                  : std::string("their caption is empty"),
               first_names(without_caption));
   }
-  return std::move(content.images);
+  return std::move(content.found);
 }
 
 /// metadata_cache.json alone defines images, captions and sizes.
-std::vector<ScannedImage> read_info_cache(const fs::path& path) {
+ScannedImages read_info_cache(const fs::path& path) {
   ordered_json root;
   try {
     const std::string text = read_file(path);
@@ -70,6 +70,7 @@ std::vector<ScannedImage> read_info_cache(const fs::path& path) {
   } catch (const ordered_json::exception& error) {
     throw FileError(path, fmt::format("JSON text: {}.\nHint: delete the file; it is written again.", error.what()));
   }
+  const auto texts = std::make_shared<TextKeeper>();
   std::vector<ScannedImage> images;
   for (const auto& [key, entry] : root.items()) {
     const bool good = entry.is_object() && entry.contains("caption") && entry["caption"].is_string() &&
@@ -81,12 +82,14 @@ std::vector<ScannedImage> read_info_cache(const fs::path& path) {
                                         "Hint: delete the file; it is written again.",
                                         key, entry.dump()));
     }
-    images.push_back({key,
-                      entry["caption"].get<std::string>(),
+    const std::string_view caption = texts->keep(entry["caption"].get_ref<const std::string&>());
+    images.push_back({texts->keep(key),
+                      caption,
+                      caption,
                       {entry["resolution"][0].get<int64_t>(), entry["resolution"][1].get<int64_t>()}});
   }
   log::info("{} images, captions and sizes are taken from '{}'", images.size(), path.string());
-  return images;
+  return {std::move(images), {texts}};
 }
 
 void write_info_cache(const fs::path& path, const std::vector<ScannedImage>& images) {
@@ -98,21 +101,22 @@ void write_info_cache(const fs::path& path, const std::vector<ScannedImage>& ima
   write_file(path, root.dump(2));
 }
 
-std::vector<ScannedImage> scan_folder(const SubsetConfig& subset, ScanFindings* findings) {
+ScannedImages scan_folder(const SubsetConfig& subset, ScanFindings* findings) {
   if (!fs::is_directory(subset.image_dir)) {
     log::warn("image_dir '{}' is not a folder; the subset is left out", subset.image_dir);
     return {};
   }
   const fs::path cache = fs::path(subset.image_dir) / "metadata_cache.json";
   if (subset.cache_info && fs::exists(cache)) return read_info_cache(cache);
-  std::vector<ScannedImage> images = read_folder(subset, findings);
-  if (subset.cache_info && !images.empty()) write_info_cache(cache, images);
-  return images;
+  ScannedImages found = read_folder(subset, findings);
+  if (subset.cache_info && !found.images.empty()) write_info_cache(cache, found.images);
+  return found;
 }
 
-std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset, ScanFindings* findings) {
+ScannedImages scan_metadata(const SubsetConfig& subset, ScanFindings* findings) {
   const MetadataRules rules{subset.caption.caption_separator, subset.caption.enable_wildcard};
   SizeFinder sizes;
+  const auto texts = std::make_shared<TextKeeper>();
   std::vector<ScannedImage> images;
   std::vector<UnreadableImage> unreadable;
   for (const MetadataEntry& entry : read_metadata_file(subset.metadata_file, rules)) {
@@ -126,17 +130,21 @@ std::vector<ScannedImage> scan_metadata(const SubsetConfig& subset, ScanFindings
       const Size size = entry.size ? *entry.size : sizes.size_of(path);
       // A relative key of a metadata file is the end of the path.
       const auto key_begin = static_cast<uint32_t>(path.size() - std::min(entry.key.size(), path.size()));
-      images.push_back({path, entry.caption, size, key_begin, false, entry.tags});
+      images.push_back(
+          {texts->keep(path), texts->keep(entry.caption), texts->keep(entry.tags), size, {}, key_begin, false});
     } catch (const FileError& error) {
       unreadable.push_back({path, error});
     }
     if (findings != nullptr && entry.caption.empty()) findings->without_caption.push_back(path);
   }
   report_unreadable(unreadable, findings);
-  return images;
+  return {std::move(images), {texts}};
 }
 
-void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images, ScanFindings* findings) {
+void add_masks(const SubsetConfig& subset, ScannedImages& found, ScanFindings* findings) {
+  std::vector<ScannedImage>& images = found.images;
+  const auto texts = std::make_shared<TextKeeper>();
+  found.texts.push_back(texts);
   std::map<std::string, std::string> masks;  // stem -> path; the first of a stem counts
   for (const std::string& path : list_images(subset.conditioning_data_dir)) {
     masks.emplace(without_extension(base_name(path)), path);
@@ -145,9 +153,9 @@ void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images, Sc
   for (ScannedImage& image : images) {
     const auto mask = masks.find(without_extension(base_name(image.path)));
     if (mask == masks.end()) {
-      missing.push_back(image.path);
+      missing.emplace_back(image.path);
     } else {
-      image.mask_path = mask->second;
+      image.mask_path = texts->keep(mask->second);
     }
   }
   for (const ScannedImage& image : images) masks.erase(without_extension(base_name(image.path)));
@@ -155,7 +163,7 @@ void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images, Sc
   if (findings != nullptr) {
     for (const auto& path : missing) findings->masks.push_back({path, "no mask in " + subset.conditioning_data_dir});
     for (const auto& path : extra) findings->masks.push_back({path, "a mask without image in " + subset.image_dir});
-    std::erase_if(images, [](const ScannedImage& image) { return !image.mask_path; });
+    std::erase_if(images, [](const ScannedImage& image) { return image.mask_path.empty(); });
     return;
   }
   if (!missing.empty()) {
@@ -170,11 +178,11 @@ void add_masks(const SubsetConfig& subset, std::vector<ScannedImage>& images, Sc
 
 }  // namespace
 
-std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset, ScanFindings* findings) {
+ScannedImages scan_subset(DatasetKind kind, const SubsetConfig& subset, ScanFindings* findings) {
   if (kind == DatasetKind::metadata) return scan_metadata(subset, findings);
-  std::vector<ScannedImage> images = scan_folder(subset, findings);
-  if (kind == DatasetKind::masked && !images.empty()) add_masks(subset, images, findings);
-  return images;
+  ScannedImages found = scan_folder(subset, findings);
+  if (kind == DatasetKind::masked && !found.images.empty()) add_masks(subset, found, findings);
+  return found;
 }
 
 }  // namespace loraptor::data

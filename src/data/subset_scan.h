@@ -28,6 +28,6 @@ struct ScanFindings {
 /// Writes metadata_cache.json where cache_info asks for it and there is none.
 /// Throws FileError (unreadable images, captions, lists), UsageError (relative keys without image_dir; images without
 /// mask, masks without image).
-std::vector<ScannedImage> scan_subset(DatasetKind kind, const SubsetConfig& subset, ScanFindings* findings = nullptr);
+ScannedImages scan_subset(DatasetKind kind, const SubsetConfig& subset, ScanFindings* findings = nullptr);
 
 }  // namespace loraptor::data

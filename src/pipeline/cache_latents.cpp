@@ -138,7 +138,8 @@ class LatentsFiles {
 /// The images to encode, in the order of their bucket, so that neighbours can share a batch.
 void LatentsFiles::find_todo() {
   CacheCounts counts;
-  std::map<std::pair<fs::path, data::Size>, std::string> makers;  // cache file and bucket -> the image it is made from
+  std::map<std::pair<fs::path, data::Size>, std::string_view>
+      makers;  // cache file and bucket -> the image it is made from
   std::set<fs::path> folders;
   for (const auto& entry : job_.dataset.images()) {
     if (on_disk_) {
@@ -295,7 +296,7 @@ void LatentsFiles::keep(int64_t number, Variants variants, std::shared_ptr<FileL
     return;
   }
   const auto& entry = image(number);
-  writer_.add([store = store_, path = path_of(entry), bucket = entry.geometry.bucket, source = entry.path,
+  writer_.add([store = store_, path = path_of(entry), bucket = entry.geometry.bucket, source = std::string(entry.path),
                facts = facts_of(entry), part = part_of(entry), drawn = is_drawn(entry), variants = std::move(variants),
                claim = std::move(claim)] {
     data::CacheFacts all = data::image_facts(source);

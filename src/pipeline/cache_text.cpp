@@ -13,7 +13,7 @@ std::vector<CachedCaption> cached_captions(const data::Dataset& dataset) {
   std::vector<CachedCaption> captions;
   std::set<std::filesystem::path> with_empty;  // folders that have the empty caption
   for (const auto& image : dataset.images()) {
-    captions.push_back({image.caption, data::text_cache_path(image.path)});
+    captions.push_back({std::string(image.caption), data::text_cache_path(image.path)});
     for (int64_t number = 1; number <= dataset.caption_variants(); ++number) {
       captions.push_back({data::caption_variant(dataset, image, number), data::text_cache_path(image.path, number)});
     }

@@ -38,7 +38,7 @@ void check_enlargement(const data::Dataset& dataset, std::vector<Finding>& findi
     const std::string text =
         fmt::format("{}, enlarged {:.2f} times for bucket {}", data::to_string({image.width, image.height}), factor,
                     data::to_string(image.geometry.bucket));
-    (factor >= kMuchLarger ? much : little).push_back({image.path, text});
+    (factor >= kMuchLarger ? much : little).push_back({std::string(image.path), text});
   }
   add_finding(findings, true, "images that are enlarged to twice their size or more", std::move(much));
   add_finding(findings, false, "images that are enlarged a little, being smaller than their bucket", std::move(little));
@@ -51,7 +51,7 @@ void check_shared_names(const data::Dataset& dataset, std::vector<Finding>& find
   for (const ImageEntry& image : dataset.images()) {
     const auto [other, is_new] = first.emplace(data::without_extension(image.path), &image);
     if (is_new || other->second->path == image.path) continue;
-    shared.push_back({image.path, fmt::format("beside '{}'", data::base_name(other->second->path))});
+    shared.push_back({std::string(image.path), fmt::format("beside '{}'", data::base_name(other->second->path))});
   }
   add_finding(findings, false,
               "images that differ from another only in their extension (they share caption and caches)",
@@ -60,7 +60,7 @@ void check_shared_names(const data::Dataset& dataset, std::vector<Finding>& find
 
 /// The caption as encoders get it; where it is drawn, a long one: nothing is dropped.
 std::string longest_caption(const data::Dataset& dataset, const ImageEntry& image, bool is_stored) {
-  if (is_stored) return image.caption;
+  if (is_stored) return std::string(image.caption);
   data::CaptionConfig config = dataset.subset_of(image).caption;
   config.caption_dropout_rate = config.caption_tag_dropout_rate = config.token_warmup_step = 0;
   config.caption_dropout_every_n_epochs = 0;
@@ -97,7 +97,8 @@ void check_captions(DatasetReport& report, const DatasetReportOptions& options) 
     std::vector<FileFinding> cut;
     for (size_t i = 0; i < lengths.tokens.size(); ++i) {
       if (lengths.tokens[i] <= lengths.limit) continue;
-      cut.push_back({report.groups.training.images()[i].path, fmt::format("{} tokens", lengths.tokens[i])});
+      cut.push_back(
+          {std::string(report.groups.training.images()[i].path), fmt::format("{} tokens", lengths.tokens[i])});
     }
     // T5 sees what the CLIP encoders do not; what T5 does not see either is lost.
     const bool is_last = &lengths == &report.lengths.back();

@@ -47,7 +47,8 @@ std::vector<ReadFile> distinct_files(const data::ScannedDatasets& scanned) {
   for (const auto& subsets : scanned.subsets) {
     for (const ScannedSubset& subset : subsets) {
       for (const ScannedImage& image : subset.images) {
-        if (seen.insert(fs::absolute(image.path).lexically_normal().string()).second) files.push_back({image.path});
+        if (seen.insert(fs::absolute(image.path).lexically_normal().string()).second)
+          files.push_back({std::string(image.path)});
       }
     }
   }
@@ -62,7 +63,7 @@ std::vector<FileFinding> remove_images(data::ScannedDatasets& scanned, Judge jud
     for (ScannedSubset& subset : scanned.subsets[i]) {
       std::erase_if(subset.images, [&](const ScannedImage& image) {
         const std::string text = judge(scanned.config.datasets[i], subset.config, image);
-        if (!text.empty()) removed.push_back({image.path, text});
+        if (!text.empty()) removed.push_back({std::string(image.path), text});
         return !text.empty();
       });
     }
@@ -145,12 +146,12 @@ void check_image_sizes(data::ScannedDatasets& scanned, std::vector<Finding>& fin
 void check_mask_sizes(data::ScannedDatasets& scanned, std::vector<Finding>& findings) {
   const auto judge = [](const data::DatasetConfig&, const data::SubsetConfig&,
                         const ScannedImage& image) -> std::string {
-    if (!image.mask_path) return "";
+    if (image.mask_path.empty()) return "";
     try {
-      const auto [width, height] = io::read_image_size(*image.mask_path);
+      const auto [width, height] = io::read_image_size(image.mask_path);
       const data::Size size{width, height};
       if (size == image.size) return "";
-      return fmt::format("{}, but its mask '{}' {}", to_string(image.size), *image.mask_path, to_string(size));
+      return fmt::format("{}, but its mask '{}' {}", to_string(image.size), image.mask_path, to_string(size));
     } catch (const FileError& error) {
       return error.what();
     }

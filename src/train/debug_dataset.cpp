@@ -44,7 +44,7 @@ class BatchPrinter {
     for (size_t i = 0; i < batch.plan.images.size(); ++i) {
       const data::ImageEntry& image = dataset_.images()[static_cast<size_t>(batch.plan.images[i])];
       print_image(batch, i, image);
-      print_caption(uses_stored_captions() ? image.caption : batch.captions[i]);
+      print_caption(uses_stored_captions() ? std::string(image.caption) : batch.captions[i]);
     }
   }
 

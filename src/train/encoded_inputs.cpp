@@ -89,7 +89,7 @@ models::TextOutputs EncodedInputs::text(const data::Batch& batch, const tensor::
   }
   if (!sources_.text_uses_stored_captions) return sources_.text(batch.captions);
   std::vector<std::string> stored;
-  for (int64_t image : batch.plan.images) stored.push_back(dataset_.images()[static_cast<size_t>(image)].caption);
+  for (int64_t image : batch.plan.images) stored.emplace_back(dataset_.images()[static_cast<size_t>(image)].caption);
   return sources_.text(stored);
 }
 

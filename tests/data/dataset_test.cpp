@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "data/dataset_build.h"
+#include "data/scanned_subset.h"
 #include "data/working_folder.h"
 
 namespace loraptor::data {
@@ -217,17 +218,19 @@ TEST(Dataset, an_image_takes_less_than_200_bytes_beside_its_path_and_caption) {
   scanned.config.datasets[0].min_bucket_reso = 32;
   scanned.config.datasets[0].max_bucket_reso = 128;
   scanned.config.datasets[0].bucket_reso_steps = 32;
-  ScannedSubset& subset = scanned.subsets.emplace_back().emplace_back();
-  subset.config.image_dir = "/pictures";
+  const size_t before = used_bytes();
+  test::SubsetMaker subset;
+  subset.config().image_dir = "/pictures";
   size_t texts = 0;
   for (int64_t i = 0; i < kImages; ++i) {
     const std::string path = fmt::format("/pictures/{:07}.png", i),
                       caption = fmt::format("a picture, {} trees", i % 50);
-    subset.images.push_back({path, caption, {30 + i % 70, 40 + i % 60}});
+    subset.add(path, caption, {30 + i % 70, 40 + i % 60});
     texts += path.size() + caption.size();
   }
-  const size_t before = used_bytes();
+  scanned.subsets.push_back({subset.made()});
   const Dataset dataset(build_content(scanned, {}, 1, false));
+  scanned.subsets.clear();
   const size_t bytes = used_bytes() - before;
   ASSERT_EQ(dataset.images().size(), static_cast<size_t>(kImages));
   EXPECT_GT(bytes, texts);

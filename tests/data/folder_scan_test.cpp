@@ -50,7 +50,7 @@ void write_pair(const std::string& stem, int64_t width, const std::string& capti
 
 std::string described(const FolderContent& content) {
   std::string text;
-  for (const ScannedImage& image : content.images) {
+  for (const ScannedImage& image : content.found.images) {
     const bool has_none = std::ranges::count(content.without_caption, image.path) > 0;
     text += fmt::format("{} {} '{}' {}\n", image.path, to_string(image.size), image.caption,
                         has_none ? "no caption" : "good");
@@ -71,7 +71,7 @@ TEST(FolderScan, second_scan_reads_the_index_instead_of_the_files) {
   ASSERT_EQ(images.size(), 2u);
   images[0].size = {7, 8};
   images[1].caption_text = "remembered";
-  write_folder_index("a", ".txt", images, 0);
+  write_folder_index("a", ".txt", std::vector<const IndexedImage*>{&images[0], &images[1]}, 0);
   EXPECT_EQ(described(scan_image_folder("a", kRules, kAlways)),
             "a/one.png 7x8 'first' good\na/two.png 40x20 'remembered' good\n");
 }
@@ -125,9 +125,9 @@ TEST(FolderScan, caption_rules_apply_to_what_the_index_holds) {
   test::WorkingFolder folder;
   write_pair("a/one", 30, "line 1\nline 2");
   scan_image_folder("a", kRules, kAlways);
-  EXPECT_EQ(scan_image_folder("a", {".txt", true, std::nullopt}, kAlways).images[0].caption, "line 1\nline 2");
+  EXPECT_EQ(scan_image_folder("a", {".txt", true, std::nullopt}, kAlways).found.images[0].caption, "line 1\nline 2");
   const auto other = scan_image_folder("a", {".caption", false, "cat"}, kAlways);
-  EXPECT_EQ(other.images[0].caption, "cat");
+  EXPECT_EQ(other.found.images[0].caption, "cat");
   EXPECT_EQ(other.without_caption, (std::vector<std::string>{"a/one.png"}));
 }
 
@@ -221,9 +221,9 @@ TEST(FolderScan, exif_orientations_are_told_once) {
   test::write_text("a/turned.png", png);
   for (int i = 0; i < 3; ++i) {
     settle();
-    const auto images = scan_image_folder("a", kRules, kQuick).images;
-    EXPECT_FALSE(images[0].is_turned);
-    EXPECT_TRUE(images[1].is_turned);
+    const auto found = scan_image_folder("a", kRules, kQuick).found;
+    EXPECT_FALSE(found.images[0].is_turned);
+    EXPECT_TRUE(found.images[1].is_turned);
   }
   DataConfig flags;
   flags.dataset_config = "config.toml";

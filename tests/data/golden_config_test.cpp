@@ -246,7 +246,7 @@ void check_part(const Dataset& dataset, size_t number, const json& want) {
   EXPECT_EQ(rows, want["images"]);
   // The reference files tags of "folder/" under an empty name.
   if (!want["tag_frequency"].contains("")) {
-    EXPECT_EQ(json(part.tag_frequency), want["tag_frequency"]);
+    EXPECT_EQ(json(part.tag_frequency()), want["tag_frequency"]);
   }
 }
 
@@ -254,7 +254,7 @@ void check_part(const Dataset& dataset, size_t number, const json& want) {
 void check_validation(const Dataset& training, const Dataset& validation, const json& entry) {
   ASSERT_EQ(validation.parts().size(), entry["validation"].size());
   std::set<std::string> trained;
-  for (const ImageEntry& image : training.images()) trained.insert(image.key());
+  for (const ImageEntry& image : training.images()) trained.emplace(image.key());
   for (size_t i = 0; i < validation.parts().size(); ++i) {
     json rows = json::array(), wanted = json::array();
     for (const ImageEntry* image : images_of(validation, i)) rows.push_back(image_row(validation, *image));

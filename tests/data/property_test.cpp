@@ -9,6 +9,7 @@
 #include "data/augment.h"
 #include "data/data_loader.h"
 #include "data/dataset_build.h"
+#include "data/scanned_subset.h"
 
 namespace loraptor::data {
 namespace {
@@ -112,20 +113,20 @@ TEST(BucketProperties, hold_for_any_image_and_any_limits) {
 
 /// A subset of images that do not exist.
 ScannedSubset draw_subset(Generator& random, const std::string& name, bool is_reg) {
-  ScannedSubset subset;
-  subset.config.image_dir = name;
-  subset.config.num_repeats = draw(random, 1, 5);
-  subset.config.is_reg = is_reg;
-  subset.config.flip_aug = true;
-  subset.config.caption.shuffle_caption = true;
-  subset.config.caption.caption_dropout_rate = 0.2;
-  subset.config.caption.caption_tag_dropout_rate = 0.3;
+  test::SubsetMaker subset;
+  subset.config().image_dir = name;
+  subset.config().num_repeats = draw(random, 1, 5);
+  subset.config().is_reg = is_reg;
+  subset.config().flip_aug = true;
+  subset.config().caption.shuffle_caption = true;
+  subset.config().caption.caption_dropout_rate = 0.2;
+  subset.config().caption.caption_tag_dropout_rate = 0.3;
   const int64_t count = draw(random, 1, 40);
   for (int64_t i = 0; i < count; ++i) {
     const std::string path = fmt::format("/{}/{}.png", name, i);
-    subset.images.push_back({path, "one, two, three, four, five, six", draw_size(random)});
+    subset.add(path, "one, two, three, four, five, six", draw_size(random));
   }
-  return subset;
+  return subset.made();
 }
 
 ScannedDatasets draw_datasets(Generator& random) {
