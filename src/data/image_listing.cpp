@@ -157,7 +157,7 @@ uint64_t sort_key(std::string_view name, size_t skipped) {
   return key;
 }
 
-/// The sizes of one stem. `place` is where the search begins, and where it ends.
+/// The sizes of one stem. The search begins at `place`, the end of the last: names are asked for in about their order.
 std::span<const CachedSize> sizes_of(const std::vector<CachedSize>& all, std::string_view stem, size_t& place) {
   constexpr ptrdiff_t kSteps = 16;
   const auto is_before = [](const CachedSize& cache, std::string_view wanted) { return cache.stem < wanted; };

@@ -1,4 +1,4 @@
-// SHA-256 against its published test vectors.
+// SHA-256 against its published test vectors, xxh3 in pieces.
 #include "base/hash.h"
 
 #include <gtest/gtest.h>
@@ -19,6 +19,17 @@ TEST(Sha256, OfPartOfAFile) {
   write_file(folder / "f", "xxabcyy");
   EXPECT_EQ(sha256_hex_of_file(folder / "f", 2, 3), sha256_hex("abc"));
   EXPECT_EQ(sha256_hex_of_file(folder / "f", 100, 3), sha256_hex(""));
+}
+
+TEST(Hash, xxh3_of_pieces_is_that_of_the_whole) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += std::to_string(i);
+  for (const size_t piece : {size_t{1}, size_t{7}, size_t{300}, text.size()}) {
+    Xxh3 hash;
+    for (size_t at = 0; at < text.size(); at += piece) hash.update(std::string_view(text).substr(at, piece));
+    EXPECT_EQ(hash.value(), xxh3(text)) << "pieces of " << piece;
+  }
+  EXPECT_EQ(Xxh3().value(), xxh3(""));
 }
 
 }  // namespace

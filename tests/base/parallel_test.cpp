@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace loraptor {
@@ -29,6 +31,17 @@ TEST(RunInThreads, hands_an_exception_on_and_stops) {
   };
   EXPECT_THROW(run_in_threads(1'000'000, work), std::runtime_error);
   EXPECT_LT(begun, 1'000'000);
+}
+
+TEST(InBackground, whoever_lets_go_waits_for_the_end) {
+  std::atomic<bool> is_done = false;
+  const auto work = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    is_done = true;
+  };
+  { const auto copy = std::shared_future<void>(in_background(work)); }
+  EXPECT_TRUE(is_done);
+  EXPECT_THROW(in_background([] { throw std::runtime_error("what is wrong"); }).get(), std::runtime_error);
 }
 
 }  // namespace
