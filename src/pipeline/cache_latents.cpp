@@ -138,8 +138,8 @@ class LatentsFiles {
 /// The images to encode, in the order of their bucket, so that neighbours can share a batch.
 void LatentsFiles::find_todo() {
   CacheCounts counts;
-  std::map<std::pair<fs::path, data::Size>, std::string_view>
-      makers;  // cache file and bucket -> the image it is made from
+  // Cache file and bucket -> the image it is made from.
+  std::map<std::pair<fs::path, data::Size>, std::string_view> makers;
   std::set<fs::path> folders;
   for (const auto& entry : job_.dataset.images()) {
     if (on_disk_) {
