@@ -63,8 +63,8 @@ int64_t DatasetPart::batch_count() const {
   return count;
 }
 
-std::map<std::string, std::map<std::string, int64_t>> DatasetPart::tag_frequency() const {
-  std::map<std::string, std::map<std::string, int64_t>> frequency;
+TagFrequency DatasetPart::tag_frequency() const {
+  TagFrequency frequency;
   for (const auto& [source, texts] : tags) frequency[source] = count_tags(texts);
   return frequency;
 }

@@ -56,6 +56,9 @@ struct SubsetPart {
   int64_t image_count = 0;  // without repeats
 };
 
+/// Folder or list name -> tag -> how often it occurs.
+using TagFrequency = std::map<std::string, std::map<std::string, int64_t>>;
+
 /// One [[datasets]] table with its images sorted into buckets.
 struct DatasetPart {
   DatasetConfig config;
@@ -69,8 +72,8 @@ struct DatasetPart {
   std::map<std::string, std::vector<std::string_view>> tags;  // folder or list name -> each image's text with tags
 
   int64_t batch_count() const;
-  /// Folder or list name -> tag -> how often it occurs. Counted anew each time.
-  std::map<std::string, std::map<std::string, int64_t>> tag_frequency() const;
+  /// Counted anew each time.
+  TagFrequency tag_frequency() const;
 };
 
 /// What a Dataset consists of.

@@ -53,7 +53,7 @@ json subset_facts(const SubsetPart& part, DatasetKind kind) {
   return facts;
 }
 
-json dataset_facts(const DatasetPart& part) {
+json dataset_facts(const DatasetPart& part, const TagFrequency& frequency) {
   const DatasetConfig& config = part.config;
   json facts{{"is_dreambooth", config.kind == DatasetKind::folder},
              {"batch_size_per_device", config.batch_size},
@@ -63,7 +63,7 @@ json dataset_facts(const DatasetPart& part) {
              {"enable_bucket", config.enable_bucket},
              {"min_bucket_reso", part.bucket_config.min_side},
              {"max_bucket_reso", part.bucket_config.max_side},
-             {"tag_frequency", part.tag_frequency()},
+             {"tag_frequency", frequency},
              {"bucket_info", bucket_info(part)},
              {"resize_interpolation", or_null(config.resize_interpolation)},
              {"subsets", json::array()}};
@@ -130,16 +130,17 @@ json Dataset::dataset_metadata() const {
              {"ss_num_reg_images", num_reg_images()},
              {"ss_num_batches_per_epoch", batches_per_epoch()},
              {"ss_dataset_dirs", folder_facts(parts(), false)}};
-  json tags = json::object();
+  json tags = json::object(), datasets = json::array();
   for (const DatasetPart& part : parts()) {
-    for (const auto& [name, counts] : part.tag_frequency()) {
+    const TagFrequency frequency = part.tag_frequency();
+    for (const auto& [name, counts] : frequency) {
       if (!tags.contains(name)) tags[name] = counts;
     }
+    if (content_.from_file) datasets.push_back(dataset_facts(part, frequency));
   }
   facts["ss_tag_frequency"] = std::move(tags);
   if (content_.from_file) {
-    facts["ss_datasets"] = json::array();
-    for (const DatasetPart& part : parts()) facts["ss_datasets"].push_back(dataset_facts(part));
+    facts["ss_datasets"] = std::move(datasets);
     return facts;
   }
   const DataConfig& flags = content_.flags;
