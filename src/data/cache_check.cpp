@@ -104,7 +104,12 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
   const LatentsRequest request = latents_request(dataset, image, extras);
   const fs::path path = latents_cache_path(image.path, {image.width, image.height});
   const std::string part = latents_part(request.bucket, request.variants > 0);
-  CacheFinding finding = look(store, path, part, [&](const auto& file) { return check_latents(file, request); });
+  std::string wanted;
+  CacheFinding finding = look(store, path, part, [&](const auto& file) {
+    CacheFinding found = check_latents(file, request);
+    if (found.state == CacheState::usable) wanted = wanted_contents(file, request);
+    return found;
+  });
   if (finding.state != CacheState::usable) return finding;
   const auto recorded = store.facts(path, part, finding.contents);
   finding = judge(std::move(finding), recorded, facts);
@@ -112,6 +117,7 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
     finding.state = CacheState::stale;
     finding.why = "the image was changed";
   }
+  if (finding.state == CacheState::usable) store.rely_on(path, part, wanted);
   return finding;
 }
 
@@ -119,16 +125,24 @@ CacheFinding find_text_cache(const fs::path& path, CacheStore& store, const Text
                              const CacheFacts& facts) {
   CacheFinding finding = look(store, path, kTextPart, [&](const auto& file) { return check_text(file, request); });
   if (finding.state != CacheState::usable) return finding;
-  return judge(finding, store.facts(path, kTextPart, finding.contents), facts);
+  finding = judge(finding, store.facts(path, kTextPart, finding.contents), facts);
+  if (finding.state == CacheState::usable) store.rely_on(path, kTextPart, finding.contents);
+  return finding;
 }
 
 StoredLatents load_latents(CacheStore& store, const fs::path& path, const LatentsRequest& request, int64_t number) {
   const std::string part = latents_part(request.bucket, request.variants > 0);
-  return read_latents(*open_cache(store, path, part), request, number);
+  const auto file = open_cache(store, path, part);
+  StoredLatents latents = read_latents(*file, request, number);
+  store.expect_same(path, part, wanted_contents(*file, request));
+  return latents;
 }
 
 StoredText load_text(CacheStore& store, const fs::path& path, const TextRequest& request) {
-  return read_text(*open_cache(store, path, kTextPart), request);
+  const auto file = open_cache(store, path, kTextPart);
+  StoredText text = read_text(*file, request);
+  store.expect_same(path, kTextPart, text_contents(*file));
+  return text;
 }
 
 std::vector<StaleCache> stale_caches(const Dataset& dataset) {

@@ -1,9 +1,12 @@
 // Caches in npz files beside the images.
 #include "data/cache_store.h"
 
-#include <map>
-#include <mutex>
+#include <fmt/format.h>
 
+#include <map>
+
+#include "base/error.h"
+#include "base/hash.h"
 #include "data/cache_claim.h"
 #include "data/cache_state.h"
 #include "data/shard_store.h"
@@ -13,6 +16,8 @@ namespace loraptor::data {
 namespace {
 
 namespace fs = std::filesystem;
+
+uint64_t key_of(const fs::path& cache, const std::string& part) { return xxh3(cache.string() + '\n' + part); }
 
 class NpzStore : public CacheStore {
  public:
@@ -63,6 +68,22 @@ class NpzStore : public CacheStore {
 };
 
 }  // namespace
+
+void CacheStore::rely_on(const fs::path& cache, const std::string& part, const std::string& contents) {
+  const std::lock_guard lock(relied_mutex_);
+  relied_on_[key_of(cache, part)] = xxh3(contents);
+}
+
+void CacheStore::expect_same(const fs::path& cache, const std::string& part, const std::string& contents) const {
+  const std::lock_guard lock(relied_mutex_);
+  const auto relied = relied_on_.find(key_of(cache, part));
+  if (relied == relied_on_.end() || relied->second == xxh3(contents)) return;
+  throw FileError(cache, fmt::format("cache: another program replaced '{}' while this run used it, expected it to stay "
+                                     "as it was.\n"
+                                     "Hint: runs at the same time that differ in models, sizes or captions need image "
+                                     "folders of their own, or caches in memory (without ..._to_disk).",
+                                     part));
+}
 
 fs::path cache_folder(const fs::path& cache) { return cache.has_parent_path() ? cache.parent_path() : fs::path("."); }
 

@@ -3,10 +3,13 @@
 // A cache has a path, that of its npz file, and parts ("48x80", "text"), which may exist without each other.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "data/cache_index.h"
 #include "io/array_file.h"
@@ -52,6 +55,17 @@ class CacheStore {
 
   /// The same after the last write of this process for now.
   virtual void finish() = 0;
+
+  /// Remembers that this run uses a part as it is now.
+  ///   contents   checksum of the arrays that it uses
+  void rely_on(const std::filesystem::path& cache, const std::string& part, const std::string& contents);
+
+  /// Throws FileError if the part was relied on with other contents: another program replaced it meanwhile.
+  void expect_same(const std::filesystem::path& cache, const std::string& part, const std::string& contents) const;
+
+ private:
+  mutable std::mutex relied_mutex_;
+  std::unordered_map<uint64_t, uint64_t> relied_on_;  // hash of cache and part -> hash of contents
 };
 
 /// A store for one run.

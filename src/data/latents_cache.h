@@ -66,6 +66,9 @@ io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLate
 /// The checksum of a part's arrays.
 std::string latents_contents(const io::ArrayFile& file, const Size& bucket, bool drawn);
 
+/// The checksum of the arrays that the request wants, which must be there.
+std::string wanted_contents(const io::ArrayFile& file, const LatentsRequest& request);
+
 /// Writes the latents of one bucket, atomically; arrays of other buckets and unknown ones are kept. A file that cannot
 /// be read is replaced, with a warning. Returns the checksum of the part's arrays. Throws FileError.
 std::string write_latents_cache(const std::filesystem::path& path, const Size& bucket, const StoredLatents& latents);

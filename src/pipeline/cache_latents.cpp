@@ -298,11 +298,12 @@ void LatentsFiles::keep(int64_t number, Variants variants, std::shared_ptr<FileL
   const auto& entry = image(number);
   writer_.add([store = store_, path = path_of(entry), bucket = entry.geometry.bucket, source = std::string(entry.path),
                facts = facts_of(entry), part = part_of(entry), drawn = is_drawn(entry), variants = std::move(variants),
-               claim = std::move(claim)] {
+               request = data::latents_request(job_.dataset, entry, extras_), claim = std::move(claim)] {
     data::CacheFacts all = data::image_facts(source);
     all.insert(facts.begin(), facts.end());
     const auto written = store->write(path, part, data::latents_arrays(bucket, variants, drawn), all);
     store->record(path, part, data::latents_contents(*written, bucket, drawn), all);
+    store->rely_on(path, part, data::wanted_contents(*written, request));
   });
 }
 

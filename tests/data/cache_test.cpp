@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <functional>
 #include <limits>
+#include <vector>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -398,6 +400,43 @@ TEST_P(StaleCaches, DamagedBytesAreNamed) {
   EXPECT_NE(stale[0].why.find(GetParam() == CacheFormat::npz ? "CRC error" : "got a wrong checksum"), std::string::npos)
       << stale[0].why;
   EXPECT_NE(stale[0].why.find("Hint: "), std::string::npos);
+}
+
+TEST_P(StaleCaches, WhatAnotherProgramPutInPlaceMeanwhileIsNotTaken) {
+  const Dataset dataset = scan();
+  const ImageEntry& image = dataset.images().front();
+  const Size bucket = image.geometry.bucket;
+  const LatentsRequest request = latents_request(dataset, image);
+  const TextRequest text_request{};
+  const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
+  const fs::path text = text_cache_path(image.path);
+  const auto ours = make_cache_store(GetParam()), theirs = make_cache_store(GetParam());
+  const auto load = [&] {
+    load_text(*ours, text, text_request);
+    return load_latents(*ours, latents, request, 0).latents[0][0][0].item<float>();
+  };
+  EXPECT_EQ(find_latents_cache(dataset, image, *ours, latents_facts(dataset, image)).state, CacheState::usable);
+  EXPECT_EQ(find_text_cache(text, *ours, text_request, text_facts(image.caption)).state, CacheState::usable);
+  EXPECT_EQ(load(), 1);
+
+  StoredLatents more = made_latents(bucket, 1);
+  more.flipped = more.latents;
+  theirs->write(latents, latents_part(bucket), latents_arrays(bucket, {more}, false), {});
+  EXPECT_EQ(load(), 1) << "what this run uses is there unchanged";
+
+  theirs->write(latents, latents_part(bucket), latents_arrays(bucket, {made_latents(bucket, 2)}, false), {});
+  StoredText other = load_text(*theirs, text, text_request);
+  other.t5_out = other.t5_out + 1;
+  theirs->write(text, kTextPart, text_arrays(text_request, other), {});
+  theirs->finish();
+  if (GetParam() == CacheFormat::shard) {
+    EXPECT_EQ(load(), 1) << "records stay where they are";
+    return;
+  }
+  for (const auto& read : std::vector<std::function<void()>>{[&] { load_text(*ours, text, text_request); },
+                                                             [&] { load_latents(*ours, latents, request, 0); }}) {
+    EXPECT_NE(refusal(read).find("another program replaced"), std::string::npos);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, StaleCaches, testing::Values(CacheFormat::npz, CacheFormat::shard),

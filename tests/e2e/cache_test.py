@@ -176,6 +176,22 @@ class Caches(unittest.TestCase):
         self.assertEqual(set(records[0]), set(caches(alone)))
         self.assertIn("0 to be made", run(["cache", *self.model, *data]))
 
+    def test_a_run_ends_when_another_replaces_what_it_trains_on(self):
+        _, data = folder_of_images(self.work, "a")
+        log = self.work / "log.jsonl"
+        words = self.model + data + ["--network_module", "networks.lora_sd3", "--network_train_unet_only", "--output_dir",
+                                     self.work / "out", "--max_train_steps", "100000", "--log_json", log,
+                                     "--cache_text_encoder_outputs_to_disk"]
+        with open(self.work / "text", "w") as text:
+            process = subprocess.Popen([str(PROGRAM), *map(str, words)], stdout=text, stderr=subprocess.STDOUT)
+        self.addCleanup(process.kill)
+        while process.poll() is None and not (log.exists() and log.read_text()):
+            time.sleep(0.1)
+        self.assertIn("0 cached on disk, 5 to be made",
+                      run(["cache", *self.model, *data, "--t5xxl_max_token_length", "77"]))
+        self.assertEqual(process.wait(timeout=120), 3)
+        self.assertIn("another program replaced 'text' while this run used it", (self.work / "text").read_text())
+
     def test_shards_train_as_npz_files_do(self):
         _, npz = folder_of_images(self.work, "npz")
         folder, data = folder_of_images(self.work, "shards")
