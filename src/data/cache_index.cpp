@@ -132,6 +132,14 @@ const CacheFacts* CacheIndex::find(const std::string& file, const std::string& p
   return &record->second.facts;
 }
 
+std::vector<CacheFacts> CacheIndex::facts_of(const std::string& file) const {
+  std::vector<CacheFacts> facts;
+  if (const auto parts = records_.find(file); parts != records_.end()) {
+    for (const auto& [part, record] : parts->second) facts.push_back(record.facts);
+  }
+  return facts;
+}
+
 void CacheIndex::add(const std::string& file, const std::string& part, const std::string& contents, CacheFacts facts) {
   const json entry{{"file", file}, {"part", part}, {"contents", contents}, {"facts", facts}};
   append_line(entry.dump(-1, ' ', false, json::error_handler_t::replace));

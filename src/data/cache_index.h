@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace loraptor::data {
 
@@ -34,6 +35,9 @@ class CacheIndex {
   /// The facts of one part of a cache file (`48x80`, `text`), if they were recorded and still describe it.
   ///   contents   checksum of the part's arrays as they are now: another program may have replaced them
   const CacheFacts* find(const std::string& file, const std::string& part, const std::string& contents) const;
+
+  /// The facts of all parts of a cache file that were recorded, whether or not they still describe it.
+  std::vector<CacheFacts> facts_of(const std::string& file) const;
 
   /// Remembers a part that was just written: at once as a line of `.loraptor_cache.journal`, so that it is known also
   /// when the process is killed; in the file after flush(). Throws FileError.

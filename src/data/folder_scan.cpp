@@ -186,6 +186,7 @@ class FolderScan {
     images_.resize(count);
     states_.assign(count, State::good);
     errors_.clear();
+    other_headers_.clear();
   }
 
   /// The number in the index of each image of the listing, or kNew; both are sorted.
@@ -239,6 +240,7 @@ class FolderScan {
     find_shown_size(ahead.image, buffers);
     images_[i] = {ahead.path, ahead.caption, ahead.caption, ahead.image.shown_size};
     images_[i].is_turned = ahead.image.is_turned;
+    note_header(ahead.path, ahead.image);
     if (!ahead.has_caption) states_[i] = State::without_caption;
   }
 
@@ -250,6 +252,7 @@ class FolderScan {
       if ((same & kImage) == 0) read_header_or_cache(image, buffers);
       if (same != kAll || !is_same_folder_) find_shown_size(image, buffers);
       found.size = image.shown_size;
+      note_header(found.path, image);
       found.is_turned = image.is_turned;
       if ((same & kCaption) == 0) read_caption_file(image, buffers);
       bool has_caption = false;
@@ -295,6 +298,12 @@ class FolderScan {
     note_change();
   }
 
+  void note_header(std::string_view path, const IndexedImage& image) {
+    if (image.shown_size == image.size) return;
+    const std::lock_guard lock(mutex_);
+    other_headers_.emplace(path, image.size);
+  }
+
   /// The bytes of the caption file beside the image.
   void read_caption_file(IndexedImage& image, ScanBuffers& buffers) {
     buffers.name.assign(image.name.substr(0, image.name.rfind('.'))).append(rules_.extension);
@@ -332,6 +341,7 @@ class FolderScan {
       if (states_[i] == State::without_caption) content.without_caption.emplace_back(images_[i].path);
     }
     for (const auto& [i, error] : errors_) content.unreadable.push_back({std::string(images_[i].path), error});
+    content.other_headers = std::move(other_headers_);
     content.found.texts.assign(found_texts_.begin(), found_texts_.end());
     if (errors_.empty()) {
       content.found.images = std::move(images_);
@@ -365,6 +375,7 @@ class FolderScan {
   std::vector<State> states_;  // per image
   std::mutex mutex_;
   std::map<size_t, FileError> errors_;                                  // of unreadable images
+  HeaderSizes other_headers_;                                           // by path
   std::vector<std::shared_ptr<TextKeeper>> found_texts_, known_texts_;  // one a thread
   std::atomic<bool> is_changed_ = false;
 };

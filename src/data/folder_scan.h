@@ -7,6 +7,7 @@
 
 #include "data/caption_file.h"
 #include "data/scanned_image.h"
+#include "data/size_choice.h"
 
 namespace loraptor::data {
 
@@ -14,6 +15,7 @@ struct FolderContent {
   ScannedImages found;                       // those that can be read, sorted by path: folder joined with the name
   std::vector<std::string> without_caption;  // paths of those that have no caption file
   std::vector<UnreadableImage> unreadable;   // the others
+  HeaderSizes other_headers;                 // of images whose size in `found` is not that of their header
 };
 
 struct FolderScanOptions {

@@ -230,7 +230,10 @@ Size SizeFinder::size_of(const std::string& image_path) {
   auto known = folders_.find(folder);
   if (known == folders_.end()) known = folders_.emplace(folder, list_folder(folder)).first;
   size_t place = 0;
-  return known->second.size_with_caches(base_name(image_path), header_size(image_path), place);
+  const Size header = header_size(image_path);
+  const Size shown = known->second.size_with_caches(base_name(image_path), header, place);
+  if (shown != header) other_headers_.emplace(image_path, header);
+  return shown;
 }
 
 }  // namespace loraptor::data

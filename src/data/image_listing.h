@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/bucket.h"
+#include "data/size_choice.h"
 
 namespace loraptor::data {
 
@@ -60,8 +61,12 @@ class SizeFinder {
   /// Throws FileError if the header cannot be read.
   Size size_of(const std::string& image_path);
 
+  /// Headers of the images for which size_of said something else.
+  const HeaderSizes& other_headers() const { return other_headers_; }
+
  private:
   std::unordered_map<std::string, FolderListing> folders_;
+  HeaderSizes other_headers_;
 };
 
 }  // namespace loraptor::data

@@ -17,6 +17,7 @@
 #include "data/image_listing.h"
 #include "data/metadata_file.h"
 #include "data/python_text.h"
+#include "data/size_choice.h"
 
 namespace loraptor::data {
 namespace {
@@ -42,10 +43,27 @@ void report_unreadable(const std::vector<UnreadableImage>& unreadable, ScanFindi
   for (const UnreadableImage& file : unreadable) findings->unreadable.push_back({file.path, file.error.what()});
 }
 
+/// Where sizes from the names of latent caches are not those of the images.
+void settle_sizes(const HeaderSizes& headers, std::vector<ScannedImage>& images, ScanFindings* findings) {
+  std::vector<std::string> squeezed = choose_sizes(headers, images);
+  if (findings != nullptr) {
+    for (std::string& path : squeezed) {
+      const std::string size = to_string(headers.at(path));
+      findings->squeezed.push_back({std::move(path), "is " + size});
+    }
+  } else if (!squeezed.empty()) {
+    log::warn(
+        "{} images are not of the size that the name of their latent cache tells, which counts as in the reference; "
+        "encoded anew they would be squeezed: {}. Hint: delete caches that are not of these pictures.",
+        squeezed.size(), first_names(squeezed));
+  }
+}
+
 ScannedImages read_folder(const SubsetConfig& subset, ScanFindings* findings) {
   const CaptionFileRules rules{subset.caption_file_extension(), subset.caption.enable_wildcard, subset.class_tokens};
   FolderContent content = scan_image_folder(subset.image_dir, rules);
   report_unreadable(content.unreadable, findings);
+  settle_sizes(content.other_headers, content.found.images, findings);
   const std::vector<std::string>& without_caption = content.without_caption;
   if (findings != nullptr && !subset.class_tokens) {
     findings->without_caption.insert(findings->without_caption.end(), without_caption.begin(), without_caption.end());
@@ -138,6 +156,7 @@ ScannedImages scan_metadata(const SubsetConfig& subset, ScanFindings* findings) 
     if (findings != nullptr && entry.caption.empty()) findings->without_caption.push_back(path);
   }
   report_unreadable(unreadable, findings);
+  settle_sizes(sizes.other_headers(), images, findings);
   return {std::move(images), {texts}};
 }
 

@@ -19,6 +19,7 @@ struct ScanFindings {
   std::vector<FileFinding> unreadable;       // images whose header, or caption file, cannot be read; they are left out
   std::vector<std::string> without_caption;  // images without caption file and class tokens
   std::vector<std::string> turned;           // images with an EXIF orientation, which is ignored
+  std::vector<FileFinding> squeezed;         // images that are not of the size in the name of their latent cache
   std::vector<FileFinding> masks;            // images without mask, which are left out; masks without image
 };
 

@@ -136,6 +136,10 @@ void report_scan(data::ScanFindings found, std::vector<Finding>& findings) {
   add_finding(findings, false,
               "images with an EXIF orientation, which is ignored (they are trained as they are stored)",
               std::move(turned));
+  add_finding(findings, true,
+              "images that are not of the size in the name of their latent cache, which counts (encoded anew they are "
+              "squeezed)",
+              std::move(found.squeezed));
   add_finding(findings, true, "masks and images without their counterpart (training stops at them)",
               std::move(found.masks));
   add_finding(findings, true, "images without caption and class tokens (their caption is empty)",

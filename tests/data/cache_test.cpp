@@ -13,7 +13,9 @@
 #include "base/error.h"
 #include "data/cache_check.h"
 #include "data/cache_claim.h"
+#include "data/dataset_build.h"
 #include "data/golden_size.h"
+#include "io/image.h"
 #include "support/golden.h"
 #include "support/refusal.h"
 #include "support/temp_folder.h"
@@ -362,6 +364,33 @@ TEST_P(StaleCaches, AnEditedImageIsNamed) {
   const auto stale = stale_caches(scan());
   ASSERT_EQ(stale.size(), 1u);
   EXPECT_EQ(stale[0].path.filename(), "rgb_0100x0075_sd3.npz");
+}
+
+TEST_P(StaleCaches, AnImageOfAnotherSizeIsNotSqueezedIntoThatOfItsCache) {
+  fs::copy_file(test::golden_folder() / "data/images/tall.png", folder_ / "rgb.png",
+                fs::copy_options::overwrite_existing);
+  const auto [width, height] = io::read_image_size((folder_ / "rgb.png").string());
+  const Size now{width, height};
+  ASSERT_NE(now, (Size{100, 75}));
+  ScanFindings findings;
+  DataConfig flags;
+  const auto size_found = [&] {
+    findings = {};
+    flags.dataset_config = (folder_ / "data.toml").string();
+    return scan_datasets(flags, &findings).subsets.front().front().images.front().size;
+  };
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(size_found(), now);
+  EXPECT_TRUE(findings.squeezed.empty());
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(log.find("its latent cache was made when it was 100x75") != std::string::npos,
+            GetParam() == CacheFormat::npz)
+      << log;
+
+  // Without a record the cache may be another program's, whose name counts.
+  fs::remove(folder_ / "loraptor_cache.json");
+  EXPECT_EQ(size_found(), GetParam() == CacheFormat::npz ? (Size{100, 75}) : now);
+  EXPECT_EQ(findings.squeezed.size(), GetParam() == CacheFormat::npz ? 1u : 0u);
 }
 
 TEST_P(StaleCaches, AnotherInterpolationIsNamed) {
