@@ -3,8 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "data/augment.h"
 #include "data/image_transform.h"
 #include "io/image.h"
@@ -26,6 +30,21 @@ io::Interpolation interpolation_of(const Dataset& dataset, const ImageEntry& ima
   const auto& name = of_subset ? dataset.subset_of(image).resize_interpolation
                                : dataset.parts()[static_cast<size_t>(image.dataset)].config.resize_interpolation;
   return name ? io::parse_interpolation(*name, "resize_interpolation") : io::Interpolation::automatic;
+}
+
+/// Reads the image, and says so if it is not of the size by which its bucket was chosen, but for rounding: it was
+/// changed meanwhile, or a list of images or the name of a cache tells a wrong size.
+io::Image read_entry(const Dataset& dataset, const ImageEntry& entry) {
+  io::Image image =
+      io::read_image(entry.path, dataset.subset_of(entry).alpha_mask ? io::AlphaMode::keep : io::AlphaMode::drop);
+  const int64_t difference = std::abs(image.width * entry.height - image.height * entry.width);
+  if (difference > std::max(image.width, image.height) + std::max<int64_t>(entry.width, entry.height)) {
+    log::warn_once(
+        fmt::format("[{}] is {}, its bucket was chosen for {}: it is squeezed. Hint: start again if it was "
+                    "changed; correct or delete the list, or the cache, that tells its size.",
+                    entry.path, to_string({image.width, image.height}), to_string({entry.width, entry.height})));
+  }
+  return image;
 }
 
 /// How a live image gets to its bucket.
@@ -88,7 +107,7 @@ Sample load_sample(const Dataset& dataset, const ImageEntry& entry, PythonRandom
   ResizeCrop crop = centre_crop(entry.geometry);
   Size decoded{entry.width, entry.height};
   if (with_pixels) {
-    io::Image image = io::read_image(entry.path, subset.alpha_mask ? io::AlphaMode::keep : io::AlphaMode::drop);
+    io::Image image = read_entry(dataset, entry);
     decoded = {image.width, image.height};
     crop = choose_crop(dataset, entry, decoded, random);
     image = resize_and_crop(image, crop, interpolation_of(dataset, entry, true));
@@ -183,7 +202,7 @@ std::string caption_variant(const Dataset& dataset, const ImageEntry& image, int
 CacheInput load_cache_input(const Dataset& dataset, const ImageEntry& image, int64_t variant) {
   const SubsetConfig& subset = dataset.subset_of(image);
   const bool wants_mask = subset.alpha_mask;
-  const io::Image decoded = io::read_image(image.path, wants_mask ? io::AlphaMode::keep : io::AlphaMode::drop);
+  const io::Image decoded = read_entry(dataset, image);
   CacheInput input;
   input.original = {decoded.width, decoded.height};
   // A cache serves many runs, so nothing about it follows from a run's seed.

@@ -21,15 +21,15 @@ std::vector<std::string> choose_sizes(const HeaderSizes& headers, std::vector<Sc
     const auto cache = latents_cache_path(image.path, image.size);
     const auto folder = cache_folder(cache);
     const auto records = indexes.try_emplace(folder, folder).first->second.facts_of(cache.filename().string());
-    const bool is_changed = std::any_of(records.begin(), records.end(), [&](const CacheFacts& facts) {
-      return !is_same_image(facts, header->first);
-    });
+    const bool is_changed = std::any_of(records.begin(), records.end(),
+                                        [&](const CacheFacts& facts) { return !is_same_image(facts, header->first); });
     if (!is_changed) {
       squeezed.push_back(header->first);
       continue;
     }
-    log::warn("[{}] is {} now, its latent cache was made when it was {}; the cache is not used any more. Hint: delete '{}'.",
-              header->first, to_string(header->second), to_string(image.size), cache.string());
+    log::warn(
+        "[{}] is {} now, its latent cache was made when it was {}; the cache is not used any more. Hint: delete '{}'.",
+        header->first, to_string(header->second), to_string(image.size), cache.string());
     image.size = header->second;
   }
   return squeezed;

@@ -122,6 +122,24 @@ TEST(Batch, cache_input_is_the_centre_without_draws) {
   EXPECT_EQ(input.mask->sizes(), (at::IntArrayRef{64, 64}));
 }
 
+TEST(Batch, an_image_that_was_changed_meanwhile_is_told_once) {
+  test::WorkingFolder folder;
+  test::write_image("a/x.png", 64, 64);
+  const Dataset dataset = Dataset::build(describe_one("resolution = 64", "image_dir = 'a'"), 0);
+  const auto told = [&](int64_t width, int64_t height) {
+    test::write_image("a/x.png", width, height);
+    testing::internal::CaptureStderr();
+    load_batch(dataset, dataset.epoch(1).front(), 1, 0, true);
+    load_cache_input(dataset, dataset.images().front());
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(told(64, 64), "");
+  EXPECT_EQ(told(127, 128), "") << "the same shape, but for rounding";
+  const std::string first = told(128, 64);
+  EXPECT_NE(first.find("is 128x64, its bucket was chosen for 64x64"), std::string::npos) << first;
+  EXPECT_EQ(first.find("is 128x64"), first.rfind("is 128x64"));
+}
+
 TEST(Batch, drawn_cache_inputs_differ_by_their_number_only) {
   test::WorkingFolder folder;
   write_gradient("a/x.png", 256, 64);
