@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zip.h>
 
+#include <mutex>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -29,6 +30,21 @@ std::string text_of(zip_error_t* error) {
   std::string text = zip_error_strerror(error);
   zip_error_fini(error);
   return text;
+}
+
+/// Call before archives are opened. libzip 1.7's zip_open_from_source keeps what it needs of a source in static
+/// variables, which the first call sets: a thread that writes an archive meanwhile would find it read-only.
+void prepare_library() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    zip_source_t* const memory = zip_source_buffer_create(nullptr, 0, 0, nullptr);
+    zip_t* const zip = memory == nullptr ? nullptr : zip_open_from_source(memory, ZIP_TRUNCATE, nullptr);
+    if (zip != nullptr) {
+      zip_discard(zip);  // with its source
+    } else if (memory != nullptr) {
+      zip_source_free(memory);
+    }
+  });
 }
 
 /// One entry that is being read from its beginning.
@@ -112,6 +128,7 @@ NpzFile::NpzFile(fs::path path) : archive_(std::make_unique<Archive>()) {
   std::error_code code;
   const uint64_t file_bytes = fs::file_size(archive_->path, code);
   if (code) throw FileError(archive_->path, fmt::format("cannot be read: {}.", code.message()));
+  prepare_library();
   int why = 0;
   archive_->zip.reset(zip_open(archive_->path.c_str(), ZIP_RDONLY, &why));
   if (!archive_->zip) {
@@ -170,6 +187,7 @@ namespace {
 class ArchiveBuilder {
  public:
   explicit ArchiveBuilder(fs::path path) : path_(std::move(path)) {
+    prepare_library();
     zip_error_t error;
     zip_error_init(&error);
     memory_ = zip_source_buffer_create(nullptr, 0, 0, &error);

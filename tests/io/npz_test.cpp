@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -113,6 +118,40 @@ TEST(Npz, ArraysOfAKeptArchiveStayAsTheyAreAndNewOnesReplaceTheirNamesakes) {
   EXPECT_EQ(after.checksum("x"), before.checksum("x"));
   EXPECT_NE(after.checksum("y"), before.checksum("y"));
   EXPECT_EQ(after.read("y").item<float>(), 7);
+}
+
+/// Lets two threads write the first archives of a process at the same moment, in many processes; true if all could.
+bool first_archives_succeed(const fs::path& folder) {
+  constexpr int kProcesses = 400;
+  for (int i = 0; i < kProcesses; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::atomic<int> ready = 0, failed = 0;
+      const auto write = [&](const char* name) {
+        const NamedTensors tensors{{"a", at::ones({2})}};
+        for (ready.fetch_add(1); ready < 2;) continue;
+        try {
+          write_npz(folder / name, tensors);
+        } catch (const FileError&) {
+          failed = 1;
+        }
+      };
+      std::thread other(write, "other.npz");
+      write("one.npz");
+      other.join();
+      ::_exit(failed);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (status != 0) return false;
+  }
+  return true;
+}
+
+TEST(Npz, TheFirstArchivesMayBeWrittenByTwoThreadsAtATime) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a new process, which has written no archive yet
+  const test::TempFolder folder;
+  EXPECT_EXIT(std::_Exit(first_archives_succeed(folder.path()) ? 0 : 1), testing::ExitedWithCode(0), "");
 }
 
 TEST(GoldenNpz, AcceptedVariantsHoldTheSameNumbers) {
