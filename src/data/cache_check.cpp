@@ -104,10 +104,9 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
   const LatentsRequest request = latents_request(dataset, image, extras);
   const fs::path path = latents_cache_path(image.path, {image.width, image.height});
   const std::string part = latents_part(request.bucket, request.variants > 0);
-  std::string wanted;
-  CacheFinding finding = look(store, path, part, [&](const auto& file) {
+  CacheFinding finding = look(store, path, part, [&](const io::ArrayFile& file) {
     CacheFinding found = check_latents(file, request);
-    if (found.state == CacheState::usable) wanted = wanted_contents(file, request);
+    if (found.state == CacheState::usable) store.rely_on(path, file, wanted_arrays(request));
     return found;
   });
   if (finding.state != CacheState::usable) return finding;
@@ -117,31 +116,32 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
     finding.state = CacheState::stale;
     finding.why = "the image was changed";
   }
-  if (finding.state == CacheState::usable) store.rely_on(path, part, wanted);
   return finding;
 }
 
 CacheFinding find_text_cache(const fs::path& path, CacheStore& store, const TextRequest& request,
                              const CacheFacts& facts) {
-  CacheFinding finding = look(store, path, kTextPart, [&](const auto& file) { return check_text(file, request); });
+  CacheFinding finding = look(store, path, kTextPart, [&](const io::ArrayFile& file) {
+    CacheFinding found = check_text(file, request);
+    if (found.state == CacheState::usable) store.rely_on(path, file, text_output_arrays());
+    return found;
+  });
   if (finding.state != CacheState::usable) return finding;
-  finding = judge(finding, store.facts(path, kTextPart, finding.contents), facts);
-  if (finding.state == CacheState::usable) store.rely_on(path, kTextPart, finding.contents);
-  return finding;
+  return judge(finding, store.facts(path, kTextPart, finding.contents), facts);
 }
 
 StoredLatents load_latents(CacheStore& store, const fs::path& path, const LatentsRequest& request, int64_t number) {
   const std::string part = latents_part(request.bucket, request.variants > 0);
   const auto file = open_cache(store, path, part);
   StoredLatents latents = read_latents(*file, request, number);
-  store.expect_same(path, part, wanted_contents(*file, request));
+  store.expect_same(path, *file, wanted_arrays(request));
   return latents;
 }
 
 StoredText load_text(CacheStore& store, const fs::path& path, const TextRequest& request) {
   const auto file = open_cache(store, path, kTextPart);
   StoredText text = read_text(*file, request);
-  store.expect_same(path, kTextPart, text_contents(*file));
+  store.expect_same(path, *file, text_output_arrays());
   return text;
 }
 

@@ -28,14 +28,16 @@ LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image, 
 CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image);
 CacheFacts text_facts(std::string_view caption);
 
-/// Looks at the cache and at what was recorded about it. Usable files without a record count as good.
+/// Looks at the cache and at what was recorded about it. Usable files without a record count as good. The store relies
+/// on what was found.
 ///   facts   what it must have been made from; facts that were not recorded are passed over
 CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image, CacheStore& store,
                                 const CacheFacts& facts, const LatentsExtras& extras = {});
 CacheFinding find_text_cache(const std::filesystem::path& path, CacheStore& store, const TextRequest& request,
                              const CacheFacts& facts);
 
-/// Reads a cache. Throws FileError as read_latents_cache and read_text_cache do, also if there is none.
+/// Reads a cache. Throws FileError as read_latents_cache and read_text_cache do, also if there is none, or another one
+/// than the store relies on.
 StoredLatents load_latents(CacheStore& store, const std::filesystem::path& path, const LatentsRequest& request,
                            int64_t number);
 StoredText load_text(CacheStore& store, const std::filesystem::path& path, const TextRequest& request);

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-uint64_t key_of(const fs::path& cache, const std::string& part) { return xxh3(cache.string() + '\n' + part); }
+uint64_t key_of(const fs::path& cache, const std::string& array) { return xxh3(cache.string() + '\n' + array); }
 
 class NpzStore : public CacheStore {
  public:
@@ -69,20 +69,24 @@ class NpzStore : public CacheStore {
 
 }  // namespace
 
-void CacheStore::rely_on(const fs::path& cache, const std::string& part, const std::string& contents) {
+void CacheStore::rely_on(const fs::path& cache, const io::ArrayFile& file, const std::vector<std::string>& arrays) {
   const std::lock_guard lock(relied_mutex_);
-  relied_on_[key_of(cache, part)] = xxh3(contents);
+  for (const std::string& array : arrays) relied_on_[key_of(cache, array)] = file.checksum(array);
 }
 
-void CacheStore::expect_same(const fs::path& cache, const std::string& part, const std::string& contents) const {
+void CacheStore::expect_same(const fs::path& cache, const io::ArrayFile& file,
+                             const std::vector<std::string>& arrays) const {
   const std::lock_guard lock(relied_mutex_);
-  const auto relied = relied_on_.find(key_of(cache, part));
-  if (relied == relied_on_.end() || relied->second == xxh3(contents)) return;
-  throw FileError(cache, fmt::format("cache: another program replaced '{}' while this run used it, expected it to stay "
-                                     "as it was.\n"
-                                     "Hint: runs at the same time that differ in models, sizes or captions need image "
-                                     "folders of their own, or caches in memory (without ..._to_disk).",
-                                     part));
+  for (const std::string& array : arrays) {
+    const auto relied = relied_on_.find(key_of(cache, array));
+    if (relied == relied_on_.end() || relied->second == file.checksum(array)) continue;
+    throw FileError(cache,
+                    fmt::format("cache: got another '{}' than when this run began to use it, expected the same: "
+                                "another program replaced the file.\n"
+                                "Hint: runs at the same time that differ in models, sizes or captions need image "
+                                "folders of their own, or caches in memory (without ..._to_disk).",
+                                array));
+  }
 }
 
 fs::path cache_folder(const fs::path& cache) { return cache.has_parent_path() ? cache.parent_path() : fs::path("."); }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "data/cache_index.h"
 #include "io/array_file.h"
@@ -56,16 +57,16 @@ class CacheStore {
   /// The same after the last write of this process for now.
   virtual void finish() = 0;
 
-  /// Remembers that this run uses a part as it is now.
-  ///   contents   checksum of the arrays that it uses
-  void rely_on(const std::filesystem::path& cache, const std::string& part, const std::string& contents);
+  /// Remembers that this run uses these arrays of a cache as they are now.
+  void rely_on(const std::filesystem::path& cache, const io::ArrayFile& file, const std::vector<std::string>& arrays);
 
-  /// Throws FileError if the part was relied on with other contents: another program replaced it meanwhile.
-  void expect_same(const std::filesystem::path& cache, const std::string& part, const std::string& contents) const;
+  /// Throws FileError if one of these arrays was another one when it was relied on: another program replaced it.
+  void expect_same(const std::filesystem::path& cache, const io::ArrayFile& file,
+                   const std::vector<std::string>& arrays) const;
 
  private:
   mutable std::mutex relied_mutex_;
-  std::unordered_map<uint64_t, uint64_t> relied_on_;  // hash of cache and part -> hash of contents
+  std::unordered_map<uint64_t, uint64_t> relied_on_;  // hash of cache and array -> checksum
 };
 
 /// A store for one run.

@@ -149,18 +149,18 @@ std::string latents_contents(const io::ArrayFile& file, const Size& bucket, bool
   return contents_of(file, present_keys(file, bucket, drawn));
 }
 
-std::string wanted_contents(const io::ArrayFile& file, const LatentsRequest& request) {
+std::vector<std::string> wanted_arrays(const LatentsRequest& request) {
   std::vector<std::string> names;
   const auto [first, last] = request.numbers();
   for (int64_t number = first; number <= last; ++number) {
     const Keys keys(request.bucket, number);
-    names.insert(names.end(), {keys.latents, keys.original, keys.crop});
+    names.push_back(keys.latents);
     if (request.flipped) names.push_back(keys.flipped);
     if (request.mask) names.push_back(keys.mask);
     if (request.moments) names.push_back(keys.moments);
     if (request.moments && request.flipped) names.push_back(keys.flipped_moments);
   }
-  return contents_of(file, names);
+  return names;
 }
 
 std::string write_latents_cache(const fs::path& path, const Size& bucket, const StoredLatents& stored) {

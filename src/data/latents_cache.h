@@ -66,8 +66,8 @@ io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLate
 /// The checksum of a part's arrays.
 std::string latents_contents(const io::ArrayFile& file, const Size& bucket, bool drawn);
 
-/// The checksum of the arrays that the request wants, which must be there.
-std::string wanted_contents(const io::ArrayFile& file, const LatentsRequest& request);
+/// Names of the arrays that read_latents gets its pixels and masks from.
+std::vector<std::string> wanted_arrays(const LatentsRequest& request);
 
 /// Writes the latents of one bucket, atomically; arrays of other buckets and unknown ones are kept. A file that cannot
 /// be read is replaced, with a warning. Returns the checksum of the part's arrays. Throws FileError.

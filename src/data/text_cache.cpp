@@ -99,6 +99,11 @@ io::NamedTensors text_arrays(const TextRequest& request, const StoredText& text)
           {"apply_t5_attn_mask", at::scalar_tensor(request.apply_t5_mask, at::kBool)}};
 }
 
+const std::vector<std::string>& text_output_arrays() {
+  static const std::vector<std::string> names{"lg_out", "lg_pooled", "t5_out"};
+  return names;
+}
+
 std::string text_contents(const io::ArrayFile& file) { return contents_of(file, kKeys); }
 
 std::string write_text_cache(const fs::path& path, const TextRequest& request, const StoredText& text) {

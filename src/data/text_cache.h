@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "data/cache_state.h"
 
@@ -47,6 +48,9 @@ StoredText read_text(const io::ArrayFile& file, const TextRequest& request);
 
 /// The arrays of the file: float16 outputs stay float16, all others become float32.
 io::NamedTensors text_arrays(const TextRequest& request, const StoredText& text);
+
+/// Names of the arrays with the encoders' outputs.
+const std::vector<std::string>& text_output_arrays();
 
 /// The checksum of the arrays.
 std::string text_contents(const io::ArrayFile& file);

@@ -303,7 +303,7 @@ void LatentsFiles::keep(int64_t number, Variants variants, std::shared_ptr<FileL
     all.insert(facts.begin(), facts.end());
     const auto written = store->write(path, part, data::latents_arrays(bucket, variants, drawn), all);
     store->record(path, part, data::latents_contents(*written, bucket, drawn), all);
-    store->rely_on(path, part, data::wanted_contents(*written, request));
+    store->rely_on(path, *written, data::wanted_arrays(request));
   });
 }
 

@@ -127,9 +127,8 @@ void TextFiles::encode(const Captions& captions, Claims claims) {
     writer_.add([store = store_, path = captions[i].path, facts = facts_of(captions[i]), text = std::move(text),
                  request = job_.request, claim = claims[i]] {
       const auto written = store->write(path, data::kTextPart, data::text_arrays(request, text), facts);
-      const std::string contents = data::text_contents(*written);
-      store->record(path, data::kTextPart, contents, facts);
-      store->rely_on(path, data::kTextPart, contents);
+      store->record(path, data::kTextPart, data::text_contents(*written), facts);
+      store->rely_on(path, *written, data::text_output_arrays());
     });
   }
   done_ += static_cast<int64_t>(captions.size());

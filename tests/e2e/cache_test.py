@@ -176,6 +176,14 @@ class Caches(unittest.TestCase):
         self.assertEqual(set(records[0]), set(caches(alone)))
         self.assertIn("0 to be made", run(["cache", *self.model, *data]))
 
+    def test_one_folder_mirrored_and_not_trains_from_one_set_of_files(self):
+        folder, _ = folder_of_images(self.work, "a")
+        data = photo_dataset(self.work / "both.toml", images=folder, extra=f'''flip_aug = true
+  [[datasets.subsets]]
+  image_dir = "{folder}"''')
+        text = self.train(data, "log.jsonl", "--cache_latents_to_disk", "--vae_batch_size", "3", "--max_train_epochs", "2")
+        self.assertNotIn("another program", text)
+
     def test_a_run_ends_when_another_replaces_what_it_trains_on(self):
         _, data = folder_of_images(self.work, "a")
         log = self.work / "log.jsonl"
@@ -190,7 +198,7 @@ class Caches(unittest.TestCase):
         self.assertIn("0 cached on disk, 5 to be made",
                       run(["cache", *self.model, *data, "--t5xxl_max_token_length", "77"]))
         self.assertEqual(process.wait(timeout=120), 3)
-        self.assertIn("another program replaced 'text' while this run used it", (self.work / "text").read_text())
+        self.assertIn("another program replaced the file", (self.work / "text").read_text())
 
     def test_shards_train_as_npz_files_do(self):
         _, npz = folder_of_images(self.work, "npz")
