@@ -73,7 +73,8 @@ struct DatasetReportOptions {
 /// Scans, decodes and compares the files that `flags` describe. Images that cannot be trained on are findings, and left
 /// out of `groups`. Problems are: subsets that are left out, files that cannot be read, images that fit no bucket,
 /// images enlarged to twice their size or more, missing captions, captions longer than T5 takes, equal files, masks
-/// without image and the reverse, stale or damaged caches, nothing to train on. Notes are: images enlarged less,
+/// without image and the reverse, images of another size than the name of their latent cache tells, stale or damaged
+/// caches, nothing to train on. Notes are: images enlarged less,
 /// captions longer than the CLIP encoders take, images that differ only in their extension, missing tokenizers.
 /// Throws UsageError, FileError where the description itself is wrong.
 DatasetReport examine_dataset(const data::DataConfig& flags, const DatasetReportOptions& options);
