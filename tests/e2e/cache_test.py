@@ -178,11 +178,21 @@ class Caches(unittest.TestCase):
 
     def test_one_folder_mirrored_and_not_trains_from_one_set_of_files(self):
         folder, _ = folder_of_images(self.work, "a")
-        data = photo_dataset(self.work / "both.toml", images=folder, extra=f'''flip_aug = true
-  [[datasets.subsets]]
-  image_dir = "{folder}"''')
-        text = self.train(data, "log.jsonl", "--cache_latents_to_disk", "--vae_batch_size", "3", "--max_train_epochs", "2")
-        self.assertNotIn("another program", text)
+        data = photo_dataset(self.work / "both.toml", images=folder)
+        plain = (self.work / "both.toml").read_text()
+        table = plain[plain.index("[[datasets]]"):]
+        (self.work / "plain.toml").write_text(plain)
+        (self.work / "both.toml").write_text(plain + table + "  flip_aug = true\n")
+        words = data + ["--cache_latents_to_disk", "--max_train_epochs", "2"]
+        run(["cache", *self.model, "--dataset_config", self.work / "plain.toml"])
+        # The mirrored data set writes the arrays of the other one anew, which this run found before.
+        text = self.train(words, "first.jsonl", "--vae_batch_size", "3")
+        self.assertIn("latents: 5 cached on disk, 5 to be made", text)
+        self.assertIn("latents: 10 cached on disk, 0 to be made", self.train(words, "second.jsonl"))
+        losses = [[line["loss"] for line in read_log(self.work / name) if "loss" in line]
+                  for name in ("first.jsonl", "second.jsonl")]
+        self.assertGreater(len(losses[0]), 10)
+        self.assertEqual(losses[0], losses[1])
 
     def test_a_run_ends_when_another_replaces_what_it_trains_on(self):
         _, data = folder_of_images(self.work, "a")
