@@ -76,8 +76,8 @@ function(loraptor_test folder)
     set_tests_properties(${folder}.${label} PROPERTIES LABELS ${label}
       ENVIRONMENT "LORAPTOR_GOLDEN_LOG=${CMAKE_BINARY_DIR}/golden_read;LORAPTOR_PROGRAM=${CMAKE_BINARY_DIR}/loraptor")
     if(label STREQUAL "golden")
-      # The numbers were recorded where MKL takes its compatible code path, which adds in another order than its paths for
-      # Intel's processors; Prodigy's first steps depend on that order.
+      # The numbers were recorded where MKL takes its compatible code path; its paths for Intel's processors add in
+      # another order.
       set_property(TEST ${folder}.${label} APPEND PROPERTY ENVIRONMENT "MKL_CBWR=COMPATIBLE")
       set_tests_properties(${folder}.${label} PROPERTIES FIXTURES_REQUIRED golden_log)
       set(LORAPTOR_GOLDEN_TESTS ${LORAPTOR_GOLDEN_TESTS} ${folder}.${label} CACHE INTERNAL "")

@@ -126,6 +126,10 @@ void check(const GenerateArgs& args) {
   if (args.steps && (*args.steps < 1 || *args.steps > kMaxSteps)) {
     throw UsageError(fmt::format("[--steps] got {}, expected 1 to {}.", *args.steps, kMaxSteps));
   }
+  if (args.job.model.t5xxl_max_token_length < 2) {
+    throw UsageError(fmt::format("[--t5xxl_max_token_length] got {}, expected at least 2, a token and the end.",
+                                 args.job.model.t5xxl_max_token_length));
+  }
   if (args.cpu_threads && *args.cpu_threads < 1) {
     throw UsageError(fmt::format("[--cpu_threads] got {}, expected at least 1.", *args.cpu_threads));
   }

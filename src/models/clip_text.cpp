@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -41,11 +42,7 @@ ClipText::ClipText(const PartReader& reader) : quick_gelu_(reader.part() == "cli
   check_not_exchanged(reader, width);
   token_embedding_ = reader.get(kTokens, vocabulary);
   position_embedding_ = reader.get(kPositions, {reader.shape(kPositions).at(0), width});
-  const int64_t count = count_layers(reader, kLayers, ".layer_norm1.weight");
-  if (count < 2) {
-    throw FileError(reader.path(),
-                    fmt::format("{}: too few layers: got {}, expected at least 2.", reader.part(), count));
-  }
+  const int64_t count = std::max<int64_t>(1, count_layers(reader, kLayers, ".layer_norm1.weight"));
   for (int64_t i = 0; i < count; ++i) {
     const std::string base = fmt::format("{}{}.", kLayers, i);
     const auto linear = [&](const std::string& name, int64_t out, int64_t in) {

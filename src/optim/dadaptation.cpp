@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 
+#include "optim/long_sums.h"
 #include "optim/prodigy.h"
 #include "optim/stateful_optimizer.h"
 
@@ -40,7 +41,6 @@ struct Rule {
   std::function<void(Group&)> move;
 };
 
-double dot_of(const at::Tensor& a, const at::Tensor& b) { return at::dot(a, b).item<double>(); }
 double sum_of(const at::Tensor& a) { return a.sum(at::kDouble).item<double>(); }
 
 class DAdaptation : public StatefulOptimizer {
@@ -99,7 +99,7 @@ class DAdaptation : public StatefulOptimizer {
     double square = 0;
     for (size_t g = 0; g < groups_.size(); ++g) {
       if (rule_.keeps_start) buffer(g, "x0").copy_(groups_[g].flat);
-      if (rule_.normalizes) square += dot_of(groups_[g].flat_grad, groups_[g].flat_grad);
+      if (rule_.normalizes) square += long_dot(groups_[g].flat_grad, groups_[g].flat_grad);
     }
     scalar("first_norm") = std::sqrt(square);
   }
@@ -157,7 +157,7 @@ std::unique_ptr<Optimizer> make_adam(OptimizerRequest& request, bool is_preprint
     const auto g = decouple ? e.g : with_decay(e, decay);
     auto& s = e.state("s");
     auto& v = e.state("exp_avg_sq");
-    if (!is_preprint) sums.product += e.dlr * dot_of(g, s / v.sqrt().add_(eps));
+    if (!is_preprint) sums.product += e.dlr * long_dot(g, s / v.sqrt().add_(eps));
     e.state("exp_avg").mul_(betas[0]).add_(g, e.dlr * (1 - betas[0]));
     v.mul_(betas[1]).addcmul_(g, g, 1 - betas[1]);
     s.mul_(keep_s).add_(g, e.dlr * (1 - keep_s));
@@ -192,7 +192,7 @@ std::unique_ptr<Optimizer> make_adan(OptimizerRequest& request, bool is_ip) {
     auto& previous = e.state("pre_grad");
     const auto difference = e.t == 1 ? at::zeros_like(e.g) : e.g - previous;
     const auto ahead = e.g.add(difference, betas[1]);
-    if (is_ip) sums.product += e.dlr * dot_of(e.g, s / v.sqrt().add_(eps));
+    if (is_ip) sums.product += e.dlr * long_dot(e.g, s / v.sqrt().add_(eps));
     e.state("exp_avg").mul_(betas[0]).add_(e.g, e.dlr * (1 - betas[0]));
     e.state("exp_avg_diff").mul_(betas[1]).add_(difference, e.dlr * (1 - betas[1]));
     v.mul_(betas[2]).addcmul_(ahead, ahead, 1 - betas[2]);
@@ -241,7 +241,7 @@ std::unique_ptr<Optimizer> make_dadapt_lion(OptimizerRequest& request) {
     const auto direction = (m * betas[0]).add_(e.g, 1 - betas[0]).sign_();
     e.p.sub_(direction, e.dlr);
     m.mul_(betas[1]).add_(e.g, e.dlr * (1 - betas[1]));
-    sums.product += e.dlr * dot_of(direction, s);
+    sums.product += e.dlr * long_dot(direction, s);
     s.mul_(q).add_(direction, e.dlr * (1 - q));
     sums.s_l1 += sum_of(s.abs());
   };
@@ -258,9 +258,9 @@ std::unique_ptr<Optimizer> make_dadapt_sgd(OptimizerRequest& request) {
   rule.gather = [=](Group& e, Sums& sums) {
     const auto g = with_decay(e, decay);
     auto& s = e.state("s");
-    sums.product += e.dlr * dot_of(g, s);
+    sums.product += e.dlr * long_dot(g, s);
     s.add_(g, e.dlr);
-    sums.s_square += dot_of(s, s);
+    sums.s_square += long_dot(s, s);
     sums.s_l1 += sums.s_square;
   };
   rule.estimate = [](const Sums& sums, double, double& running) {

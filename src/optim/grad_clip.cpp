@@ -3,13 +3,15 @@
 
 #include <cmath>
 
+#include "optim/long_sums.h"
+
 namespace loraptor::optim {
 
 double grad_norm(at::TensorList flat_grads) {
   at::NoGradGuard no_grad;
   if (flat_grads.empty()) return 0;
   std::vector<at::Tensor> norms;
-  for (const auto& grad : flat_grads) norms.push_back(at::linalg_vector_norm(grad, 2, {}, false, at::kFloat));
+  for (const auto& grad : flat_grads) norms.push_back(long_norm(grad));
   return at::linalg_vector_norm(at::stack(norms), 2).item<double>();
 }
 

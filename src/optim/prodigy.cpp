@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "optim/long_sums.h"
 #include "optim/stateful_optimizer.h"
 
 namespace loraptor::optim {
@@ -109,7 +110,7 @@ class Prodigy : public StatefulOptimizer {
     const double d = scalar("d");
     const auto grad = decayed_gradient(group);
     const auto sliced_grad = sliced(grad, slices);
-    numerator += d / s_.d0 * dlr * at::dot(sliced_grad, slices.p0 - sliced(group.flat, slices)).item<double>();
+    numerator += d / s_.d0 * dlr * long_dot(sliced_grad, slices.p0 - sliced(group.flat, slices));
     if (s_.beta1 > 0) buffer(g, "exp_avg").mul_(s_.beta1).add_(grad, d * (1 - s_.beta1));
     buffer(g, "exp_avg_sq").mul_(s_.beta2).addcmul_(grad, grad, d * d * (1 - s_.beta2));
     slices.s.mul_(s_.beta3).add_(sliced_grad, d / s_.d0 * (s_.safeguard_warmup ? d : dlr));

@@ -6,6 +6,7 @@
 
 #include "optim/averaging_optimizer.h"
 #include "optim/factored_moment.h"
+#include "optim/long_sums.h"
 #include "optim/prodigy.h"
 
 namespace loraptor::optim {
@@ -133,7 +134,7 @@ class ProdigyPlus : public AveragingOptimizer {
     const auto grad = sliced(g);
     const double weight = std::sqrt(d);
     estimate.numerator +=
-        weight * at::dot(grad, tensor(parameter.name, "p0").to(at::kFloat) - sliced(p)).item<double>();
+        weight * long_dot(grad, tensor(parameter.name, "p0").to(at::kFloat) - sliced(p));
     s.copy_(rounded(s.to(at::kFloat) * s_.beta3) + grad * weight);
     estimate.denominator += rounded(s.to(at::kFloat).abs().sum()).item<double>();
   }

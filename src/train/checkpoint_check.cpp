@@ -15,7 +15,7 @@ namespace loraptor::train {
 namespace {
 
 void check_swapped_blocks(const TrainConfig& config, int64_t depth, at::Device device) {
-  const int64_t swapped = config.memory.blocks_to_swap.value_or(0), most = depth - 2;
+  const int64_t swapped = config.memory.blocks_to_swap.value_or(0), most = std::max<int64_t>(0, depth - 2);
   if (swapped > most) {
     throw UsageError(fmt::format("[--blocks_to_swap] blocks: got {}, expected at most {} for this model of {}.",
                                  swapped, most, depth));

@@ -95,7 +95,7 @@ class Checker {
       add("pretrained_model_name_or_path",
           "model: got none, expected a .safetensors file of Stable Diffusion 3 or 3.5.");
     }
-    at_least("t5xxl_max_token_length", model.t5xxl_max_token_length, 1);
+    at_least("t5xxl_max_token_length", model.t5xxl_max_token_length, 2);  // a token and the end
     probability("clip_l_dropout_rate", model.clip_l_dropout_rate);
     probability("clip_g_dropout_rate", model.clip_g_dropout_rate);
     probability("t5_dropout_rate", model.t5_dropout_rate);

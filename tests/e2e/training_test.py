@@ -67,6 +67,24 @@ class Training(unittest.TestCase):
         self.assertEqual(len(metadata["sshs_model_hash"]), 64)
         self.assertEqual(json.loads(metadata["ss_datasets"])[0]["resolution"], [128, 128])
 
+    def test_models_of_one_layer_train(self):
+        shape = {"seed": "one layer", "mmdit": {"depth": 1, "qk_norm": True, "dual_blocks": [0], "pos_side": 32},
+                 "clip_l": {"width": 128, "layers": 1}, "clip_g": {"width": 192, "layers": 1},
+                 "t5xxl": {"width": 384, "layers": 1, "heads": 4, "ff": 512}, "vae": {"ch": 32}}
+        description = self.work / "one_layer.json"
+        description.write_text(json.dumps(shape))
+        model = make_checkpoint(self.work / "one_layer", str(description))
+        words = model + self.base[len(self.model):] + ["--output_dir", self.work / "one", "--max_train_steps", "1"]
+        run(words)
+        self.assertIn("at most 0", run(words + ["--blocks_to_swap", "1"], expect=2))
+
+    def test_a_prompt_has_room_for_a_token_and_the_end(self):
+        words = self.base + ["--output_dir", self.work / "short", "--max_train_steps", "1"]
+        run(words + ["--t5xxl_max_token_length", "2"])
+        self.assertIn("at least 2", run(words + ["--t5xxl_max_token_length", "1"], expect=2))
+        self.assertIn("at least 2", run(["generate", *self.model, "--prompt", "a cat", "--outdir", self.work / "short",
+                                         "--t5xxl_max_token_length", "1"], expect=2))
+
     def test_report_page_and_tensorboard_are_written(self):
         self.losses("h", ["--log_html", self.work / "report.html", "--logging_dir", self.work / "tb"])
         page = (self.work / "report.html").read_text()

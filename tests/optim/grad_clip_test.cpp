@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "optim/grad_scaler.h"
+#include "optim/long_sums.h"
 
 namespace loraptor {
 namespace {
@@ -15,6 +16,15 @@ TEST(GradClip, NormIsOverAllBuffersAndFactorIsTorchs) {
   EXPECT_DOUBLE_EQ(optim::clip_grad_norm(grads, 1.0), 5.0);
   EXPECT_FLOAT_EQ(grads[0][0].item<float>(), 3.0f / (5.0f + 1e-6f));
   EXPECT_FLOAT_EQ(grads[1][1].item<float>(), 4.0f / (5.0f + 1e-6f));
+}
+
+TEST(GradClip, NormOfALargeNetworkIsExact) {
+  // As many elements as rank 16 on SD3.5 Medium has; a few larger ones among them, as gradients have.
+  const auto grad = at::randn({30'000'001}).pow_(3);
+  const double exact = grad.to(at::kDouble).norm().item<double>();
+  EXPECT_NEAR(optim::grad_norm({grad}) / exact, 1, 1e-6);
+  EXPECT_NEAR(optim::grad_norm({grad.narrow(0, 0, 7)}) / grad.narrow(0, 0, 7).norm().item<double>(), 1, 1e-6);
+  EXPECT_NEAR(optim::long_dot(grad, grad) / (exact * exact), 1, 1e-6);
 }
 
 TEST(GradClip, SmallGradientsAndLimitZeroChangeNothing) {
