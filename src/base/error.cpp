@@ -13,6 +13,9 @@ FileError::FileError(const std::filesystem::path& path, const std::string& what)
 FileError::FileError(const std::filesystem::path& path, uint64_t offset, const std::string& what)
     : std::runtime_error(fmt::format("[{}, byte {}] {}", path.string(), offset, what)) {}
 
+FileError::FileError(const FileError& error, const std::string& hint)
+    : std::runtime_error(fmt::format("{}\nHint: {}", error.what(), hint)) {}
+
 void assertion_failed(const char* condition, const char* file, int line) {
   std::fprintf(stderr,
                "loraptor: internal error at %s:%d: '%s' does not hold. This is a bug of ours; please report it.\n",

@@ -23,6 +23,8 @@ class FileError : public std::runtime_error {
   FileError(const std::filesystem::path& path, const std::string& what);
   /// offset   byte position in the file where reading went wrong.
   FileError(const std::filesystem::path& path, uint64_t offset, const std::string& what);
+  /// The same error with what to try.
+  FileError(const FileError& error, const std::string& hint);
 };
 
 /// The run failed: loss became NaN, out of memory, lost process. Exit status 4.

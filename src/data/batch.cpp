@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -47,6 +48,17 @@ io::Image read_entry(const Dataset& dataset, const ImageEntry& entry) {
   return image;
 }
 
+/// Once a run: the reference refuses such an image unless its latents are cached.
+void warn_of_resizing(const ImageEntry& entry, const Size& decoded) {
+  static std::once_flag told;
+  std::call_once(told, [&] {
+    log::warn(
+        "[{}] is {} and there are no buckets: like all images of another size than the resolution it is resized to {} "
+        "and cut to {}. Hint: set enable_bucket to keep more of the pictures.",
+        entry.path, to_string(decoded), to_string(entry.geometry.resized), to_string(entry.geometry.bucket));
+  });
+}
+
 /// How a live image gets to its bucket.
 ResizeCrop choose_crop(const Dataset& dataset, const ImageEntry& entry, const Size& decoded, PythonRandom& random) {
   const SubsetConfig& subset = dataset.subset_of(entry);
@@ -58,7 +70,10 @@ ResizeCrop choose_crop(const Dataset& dataset, const ImageEntry& entry, const Si
       return crop_around_face(decoded, *face, target, {*subset.face_crop_aug_range, subset.random_crop}, random);
     }
   }
-  if (!subset.random_crop) return centre_crop(entry.geometry);
+  if (!subset.random_crop) {
+    if (decoded != target) warn_of_resizing(entry, decoded);
+    return centre_crop(entry.geometry);
+  }
   if (decoded.width < target.width || decoded.height < target.height) {
     throw UsageError(
         fmt::format("[{}] image size for random_crop: got {}, expected at least the resolution {}.\n"

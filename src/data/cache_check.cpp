@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -45,20 +47,37 @@ std::shared_ptr<const io::ArrayFile> open_cache(CacheStore& store, const fs::pat
   return file;
 }
 
+/// A finding, and whether only reading all numbers told.
+struct Judgement {
+  CacheFinding finding;
+  bool is_damaged_inside = false;
+};
+
 /// A usable cache that cannot be read after all, or whose numbers are not finite, is unusable.
 template <class Read>
-CacheFinding read_too(CacheFinding finding, const Read& read) {
-  if (finding.state != CacheState::usable) return finding;
+Judgement read_too(CacheFinding finding, const Read& read) {
+  if (finding.state != CacheState::usable) return {finding};
   try {
     read();
   } catch (const FileError& error) {
     finding.state = CacheState::unusable;
     finding.why = error.what();
+    return {finding, true};
   }
-  return finding;
+  return {finding};
 }
 
-CacheFinding judge_latents(const Dataset& dataset, const ImageEntry& image, CacheStore& store) {
+/// What `read` returns; with a hint where it throws.
+template <class Read>
+auto read_cache(const fs::path& cache, const Read& read) {
+  try {
+    return read();
+  } catch (const FileError& error) {
+    throw FileError(error, fmt::format("delete '{}'; the next run makes it again.", cache.string()));
+  }
+}
+
+Judgement judge_latents(const Dataset& dataset, const ImageEntry& image, CacheStore& store) {
   const LatentsRequest request = latents_request(dataset, image);
   return read_too(find_latents_cache(dataset, image, store, latents_facts(dataset, image)), [&] {
     load_latents(store, latents_cache_path(image.path, {image.width, image.height}), request, request.numbers().first);
@@ -66,16 +85,16 @@ CacheFinding judge_latents(const Dataset& dataset, const ImageEntry& image, Cach
 }
 
 /// The mask flags of a text cache do not make it stale: whichever it has, they are asked for.
-CacheFinding judge_text(const ImageEntry& image, CacheStore& store) {
-  for (const bool lg : {false, true}) {
-    for (const bool t5 : {false, true}) {
-      const TextRequest request{.apply_lg_mask = lg, .apply_t5_mask = t5};
-      const fs::path path = text_cache_path(image.path);
-      const auto finding = find_text_cache(path, store, request, text_facts(image.caption));
-      if (finding.state != CacheState::absent) return read_too(finding, [&] { load_text(store, path, request); });
-    }
-  }
-  return {};
+Judgement judge_text(const ImageEntry& image, CacheStore& store) {
+  const fs::path path = text_cache_path(image.path);
+  TextRequest request;
+  const CacheFinding readable = look(store, path, kTextPart, [&](const io::ArrayFile& file) {
+    request = stored_request(file);
+    return CacheFinding{.state = CacheState::usable};
+  });
+  if (readable.state != CacheState::usable) return {readable};
+  return read_too(find_text_cache(path, store, request, text_facts(image.caption)),
+                  [&] { load_text(store, path, request); });
 }
 
 }  // namespace
@@ -119,6 +138,21 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
   return finding;
 }
 
+std::vector<int64_t> latents_makers(const Dataset& dataset, const LatentsExtras& extras) {
+  std::map<std::pair<fs::path, std::string>, int64_t> first;  // by file and part
+  std::vector<int64_t> makers;
+  for (const ImageEntry& image : dataset.images()) {
+    const auto request = latents_request(dataset, image, extras);
+    const auto key = std::pair(latents_cache_path(image.path, {image.width, image.height}),
+                               latents_part(request.bucket, request.variants > 0));
+    const ImageEntry& maker = dataset.images()[static_cast<size_t>(first.try_emplace(key, image.index).first->second)];
+    const bool is_same = maker.index == image.index ||
+                         (maker.path == image.path && latents_facts(dataset, maker) == latents_facts(dataset, image));
+    makers.push_back(is_same ? image.index : maker.index);
+  }
+  return makers;
+}
+
 CacheFinding find_text_cache(const fs::path& path, CacheStore& store, const TextRequest& request,
                              const CacheFacts& facts) {
   CacheFinding finding = look(store, path, kTextPart, [&](const io::ArrayFile& file) {
@@ -133,14 +167,14 @@ CacheFinding find_text_cache(const fs::path& path, CacheStore& store, const Text
 StoredLatents load_latents(CacheStore& store, const fs::path& path, const LatentsRequest& request, int64_t number) {
   const std::string part = latents_part(request.bucket, request.variants > 0);
   const auto file = open_cache(store, path, part);
-  StoredLatents latents = read_latents(*file, request, number);
+  StoredLatents latents = read_cache(file->path(), [&] { return read_latents(*file, request, number); });
   store.expect_same(path, *file, wanted_arrays(request));
   return latents;
 }
 
 StoredText load_text(CacheStore& store, const fs::path& path, const TextRequest& request) {
   const auto file = open_cache(store, path, kTextPart);
-  StoredText text = read_text(*file, request);
+  StoredText text = read_cache(file->path(), [&] { return read_text(*file, request); });
   store.expect_same(path, *file, text_output_arrays());
   return text;
 }
@@ -148,16 +182,20 @@ StoredText load_text(CacheStore& store, const fs::path& path, const TextRequest&
 std::vector<StaleCache> stale_caches(const Dataset& dataset) {
   const auto npz = make_cache_store(CacheFormat::npz), shards = make_cache_store(CacheFormat::shard);
   std::vector<std::vector<StaleCache>> found(dataset.images().size());
+  const std::vector<int64_t> makers = latents_makers(dataset);
   run_in_threads(static_cast<int64_t>(found.size()), [&](int64_t item) {
     const ImageEntry& image = dataset.images()[static_cast<size_t>(item)];
     for (const auto& store : {npz, shards}) {
-      const auto add = [&](const CacheFinding& finding, const fs::path& cache) {
+      const auto add = [&](const Judgement& judgement, const fs::path& cache) {
+        const CacheFinding& finding = judgement.finding;
         if (finding.state != CacheState::stale && finding.state != CacheState::unusable) return;
         const fs::path folder = store == shards ? shards_folder(cache_folder(cache)) : cache_folder(cache);
-        found[static_cast<size_t>(item)].push_back({folder / cache.filename(), image.path, finding.why});
+        found[static_cast<size_t>(item)].push_back(
+            {folder / cache.filename(), image.path, finding.why, judgement.is_damaged_inside});
       };
       const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
-      add(judge_latents(dataset, image, *store), latents);
+      const bool is_maker = makers[static_cast<size_t>(item)] == image.index;
+      if (is_maker) add(judge_latents(dataset, image, *store), latents);
       add(judge_text(image, *store), text_cache_path(image.path));
     }
   });

@@ -28,6 +28,10 @@ LatentsRequest latents_request(const Dataset& dataset, const ImageEntry& image, 
 CacheFacts latents_facts(const Dataset& dataset, const ImageEntry& image);
 CacheFacts text_facts(std::string_view caption);
 
+/// For each image of the data set the one whose latents its cache file has: itself, but for an image that shares file
+/// and bucket with an earlier one, of another path (the same stem) or to be resized otherwise.
+std::vector<int64_t> latents_makers(const Dataset& dataset, const LatentsExtras& extras = {});
+
 /// Looks at the cache and at what was recorded about it. Usable files without a record count as good. The store relies
 /// on what was found.
 ///   facts   what it must have been made from; facts that were not recorded are passed over
@@ -47,6 +51,7 @@ struct StaleCache {
   std::filesystem::path path;
   std::filesystem::path image;
   std::string why;
+  bool is_damaged_inside = false;  // only reading all of it tells: a run uses it, and ends there
 };
 
 /// Caches of the data set, of both formats, that are damaged, hold numbers that are not finite, or were made from

@@ -43,8 +43,13 @@ at::Tensor read_finite(const io::ArrayFile& file, const std::string& name) {
   return numbers;
 }
 
+bool cache_exists(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
 std::optional<io::NpzFile> open_to_keep(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  if (!cache_exists(path)) return std::nullopt;
   try {
     io::NpzFile file(path);
     // Everything that will be copied is read here, so that damage shows before anything is written.

@@ -32,6 +32,9 @@ void expect_array(const io::ArrayFile& file, const std::string& name, const std:
 /// Reads an array as float32. Throws FileError, also if a number is not finite.
 at::Tensor read_finite(const io::ArrayFile& file, const std::string& name);
 
+/// Whether the file is there; not so where none can be: an image may have a name to which nothing more fits.
+bool cache_exists(const std::filesystem::path& path);
+
 /// Opens an archive whose other arrays are to be kept, or nothing (with a warning if it is damaged).
 std::optional<io::NpzFile> open_to_keep(const std::filesystem::path& path);
 

@@ -22,11 +22,11 @@ uint64_t key_of(const fs::path& cache, const std::string& array) { return xxh3(c
 class NpzStore : public CacheStore {
  public:
   std::shared_ptr<const io::ArrayFile> open(const fs::path& cache, const std::string&) override {
-    if (!fs::exists(cache)) return nullptr;
+    if (!cache_exists(cache)) return nullptr;
     return std::make_shared<const io::NpzFile>(cache);
   }
 
-  bool has(const fs::path& cache, const std::string&) override { return fs::exists(cache); }
+  bool has(const fs::path& cache, const std::string&) override { return cache_exists(cache); }
 
   std::optional<CacheFacts> facts(const fs::path& cache, const std::string& part,
                                   const std::string& contents) override {

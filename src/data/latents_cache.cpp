@@ -87,9 +87,9 @@ fs::path named(const fs::path& image, const Size& size) {
 
 fs::path latents_cache_path(const fs::path& image, const Size& size) {
   const fs::path path = named(image, size);
-  if (lower(image.extension().string()) != ".webp" || fs::exists(path)) return path;
+  if (lower(image.extension().string()) != ".webp" || cache_exists(path)) return path;
   const fs::path misread = named(image, {size.width - 1, size.height - 1});
-  return fs::exists(misread) ? misread : path;
+  return cache_exists(misread) ? misread : path;
 }
 
 std::string latents_part(const Size& bucket, bool variants) {
@@ -111,7 +111,7 @@ CacheFinding check_latents(const io::ArrayFile& file, const LatentsRequest& requ
 }
 
 CacheFinding check_latents_cache(const fs::path& path, const LatentsRequest& request) {
-  if (!fs::exists(path)) return {};
+  if (!cache_exists(path)) return {};
   try {
     return check_latents(io::NpzFile(path), request);
   } catch (const FileError& error) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/log.h"
 #include "data/cache_index.h"
@@ -13,9 +15,11 @@ namespace loraptor::data {
 
 std::vector<std::string> choose_sizes(const HeaderSizes& headers, std::vector<ScannedImage>& images) {
   std::vector<std::string> squeezed;
+  if (headers.empty()) return squeezed;
   std::map<std::filesystem::path, CacheIndex> indexes;
+  std::unordered_map<std::string_view, int> stems;
+  for (const ScannedImage& image : images) ++stems[image.path.substr(0, image.path.rfind('.'))];
   for (ScannedImage& image : images) {
-    if (headers.empty()) break;
     const auto header = headers.find(std::string(image.path));
     if (header == headers.end()) continue;
     const auto cache = latents_cache_path(image.path, image.size);
@@ -27,9 +31,15 @@ std::vector<std::string> choose_sizes(const HeaderSizes& headers, std::vector<Sc
       squeezed.push_back(header->first);
       continue;
     }
-    log::warn(
-        "[{}] is {} now, its latent cache was made when it was {}; the cache is not used any more. Hint: delete '{}'.",
-        header->first, to_string(header->second), to_string(image.size), cache.string());
+    if (stems[image.path.substr(0, image.path.rfind('.'))] > 1) {
+      log::warn("[{}] is {}; '{}' is the latent cache of another image with its stem. Hint: rename one of them.",
+                header->first, to_string(header->second), cache.string());
+    } else {
+      log::warn(
+          "[{}] is {} now, its latent cache was made when it was {}; the cache is not used any more. Hint: delete "
+          "'{}'.",
+          header->first, to_string(header->second), to_string(image.size), cache.string());
+    }
     image.size = header->second;
   }
   return squeezed;

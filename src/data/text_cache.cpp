@@ -20,8 +20,10 @@ const std::vector<std::string> kKeys{"lg_out",
                                      "apply_lg_attn_mask",
                                      "apply_t5_attn_mask"};
 
-bool has_all(const io::ArrayFile& file) {
-  return std::all_of(kKeys.begin(), kKeys.end(), [&](const auto& key) { return file.has(key); });
+void expect_all(const io::ArrayFile& file) {
+  for (const std::string& key : kKeys) {
+    if (!file.has(key)) throw FileError(file.path(), fmt::format("array '{}' is missing.", key));
+  }
 }
 
 void check_arrays(const io::ArrayFile& file, const TextRequest& request) {
@@ -35,9 +37,13 @@ void check_arrays(const io::ArrayFile& file, const TextRequest& request) {
   for (const char* key : {"apply_lg_attn_mask", "apply_t5_attn_mask"}) expect_array(file, key, {at::kBool}, {});
 }
 
-bool has_flags(const io::ArrayFile& file, const TextRequest& request) {
-  return file.read("apply_lg_attn_mask").item<bool>() == request.apply_lg_mask &&
-         file.read("apply_t5_attn_mask").item<bool>() == request.apply_t5_mask;
+/// How the masks of the file differ from the request; "" if they do not.
+std::string flag_difference(const io::ArrayFile& file, const TextRequest& request) {
+  for (const auto& [key, wanted] : {std::pair("apply_lg_attn_mask", request.apply_lg_mask),
+                                    std::pair("apply_t5_attn_mask", request.apply_t5_mask)}) {
+    if (file.read(key).item<bool>() != wanted) return fmt::format("{}: was {}, is now {}", key, !wanted, wanted);
+  }
+  return "";
 }
 
 }  // namespace
@@ -53,9 +59,11 @@ fs::path empty_text_cache_path(const fs::path& folder) { return folder / "lorapt
 
 CacheFinding check_text(const io::ArrayFile& file, const TextRequest& request) {
   try {
-    if (!has_all(file)) return {};
+    expect_all(file);
     check_arrays(file, request);
-    if (!has_flags(file, request)) return {};
+    if (auto difference = flag_difference(file, request); !difference.empty()) {
+      return {.state = CacheState::stale, .why = std::move(difference)};
+    }
     return {.state = CacheState::usable, .contents = text_contents(file)};
   } catch (const FileError& error) {
     return {.state = CacheState::unusable, .why = error.what()};
@@ -63,12 +71,19 @@ CacheFinding check_text(const io::ArrayFile& file, const TextRequest& request) {
 }
 
 CacheFinding check_text_cache(const fs::path& path, const TextRequest& request) {
-  if (!fs::exists(path)) return {};
+  if (!cache_exists(path)) return {};
   try {
     return check_text(io::NpzFile(path), request);
   } catch (const FileError& error) {
     return {.state = CacheState::unusable, .why = error.what()};
   }
+}
+
+TextRequest stored_request(const io::ArrayFile& file) {
+  expect_all(file);
+  check_arrays(file, {});
+  return {.apply_lg_mask = file.read("apply_lg_attn_mask").item<bool>(),
+          .apply_t5_mask = file.read("apply_t5_attn_mask").item<bool>()};
 }
 
 StoredText read_text(const io::ArrayFile& file, const TextRequest& request) {

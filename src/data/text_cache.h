@@ -36,10 +36,13 @@ std::filesystem::path text_cache_path(const std::filesystem::path& image, int64_
 /// The cache file of the empty caption in a folder.
 std::filesystem::path empty_text_cache_path(const std::filesystem::path& folder);
 
-/// Looks at names, dtypes, shapes and the two mask flags, not at the numbers: absent (no file, or other flags), usable
-/// or unusable. With `contents` where usable.
+/// Looks at names, dtypes, shapes and the two mask flags, not at the numbers: absent (no file), stale (other flags),
+/// usable or unusable. With `contents` where usable.
 CacheFinding check_text_cache(const std::filesystem::path& path, const TextRequest& request);
 CacheFinding check_text(const io::ArrayFile& file, const TextRequest& request);
+
+/// A request for what the file has: whichever masks. Throws FileError where it does not tell.
+TextRequest stored_request(const io::ArrayFile& file);
 
 /// Reads the outputs, float32. Throws FileError: no file, an array that is missing, of wrong dtype or shape, damaged,
 /// or not finite.

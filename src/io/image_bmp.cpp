@@ -1,8 +1,10 @@
-// BMP files without run-length compression: 1, 4, 8 bits with palette, 16, 24, 32 bits with or without bit masks.
+// BMP files: 1, 4, 8 bits with palette, the latter two also as runs; 16, 24, 32 bits with or without bit masks.
 #include <fmt/format.h>
 
 #include <array>
 #include <bit>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "io/image_codecs.h"
@@ -12,6 +14,8 @@ namespace {
 
 constexpr size_t kFileHeader = 14;
 constexpr uint32_t kUncompressed = 0;
+constexpr uint32_t kRuns8 = 1;  // run lengths of palette indices, 8 bits each
+constexpr uint32_t kRuns4 = 2;
 constexpr uint32_t kBitMasks = 3;
 
 uint32_t little_endian(const uint8_t* data, int bytes) {
@@ -88,11 +92,79 @@ uint8_t masked(uint32_t value, uint32_t mask) {
   return static_cast<uint8_t>(uint64_t{(value & mask) >> std::countr_zero(mask)} * 255 / largest);
 }
 
-void decode_palette_row(const EncodedImage& file, const BmpHeader& header, const uint8_t* from, uint8_t* to) {
-  const uint32_t per_byte = 8 / header.bits;
+bool is_runs(const BmpHeader& header) {
+  return (header.bits == 8 && header.compression == kRuns8) || (header.bits == 4 && header.compression == kRuns4);
+}
+
+/// Palette indices of runs, a byte each, in rows of `width`, the lowest row first. What a file skips is 0.
+class RunReader {
+ public:
+  RunReader(const EncodedImage& file, const BmpHeader& header)
+      : file_(file),
+        four_bits_(header.bits == 4),
+        width_(static_cast<size_t>(header.width)),
+        at_(header.pixels_begin),
+        indices_(width_ * static_cast<size_t>(header.height)) {}
+
+  std::vector<uint8_t> read() {
+    constexpr uint8_t kEndOfRow = 0, kEndOfImage = 1, kSkip = 2;
+    while (row_ * width_ < indices_.size()) {
+      const uint8_t count = next(), value = next();
+      if (count > 0) {
+        for (uint8_t i = 0; i < count; ++i) put(four_bits_ ? (i % 2 == 0 ? value >> 4 : value & 15) : value);
+      } else if (value == kEndOfRow) {
+        ++row_;
+        column_ = 0;
+      } else if (value == kEndOfImage) {
+        break;
+      } else if (value == kSkip) {
+        column_ += next();
+        row_ += next();
+      } else {
+        read_literals(value);
+      }
+    }
+    return std::move(indices_);
+  }
+
+ private:
+  uint8_t next() {
+    require_bytes(file_, at_ + 1, "runs of pixels");
+    return file_.data[at_++];
+  }
+
+  /// Pixels as they are, filled up to whole 16-bit words.
+  void read_literals(uint8_t count) {
+    const size_t begin = at_;
+    uint8_t pair = 0;
+    for (uint8_t i = 0; i < count; ++i) {
+      if (!four_bits_ || i % 2 == 0) pair = next();
+      put(four_bits_ ? (i % 2 == 0 ? pair >> 4 : pair & 15) : pair);
+    }
+    if ((at_ - begin) % 2 != 0) next();
+  }
+
+  /// What goes beyond the row or the image is lost.
+  void put(int index) {
+    if (column_ < width_ && row_ * width_ < indices_.size()) {
+      indices_[row_ * width_ + column_] = static_cast<uint8_t>(index);
+    }
+    ++column_;
+  }
+
+  const EncodedImage& file_;
+  bool four_bits_;
+  size_t width_, at_, row_ = 0, column_ = 0;
+  std::vector<uint8_t> indices_;
+};
+
+/// A row of indices of so many bits.
+void decode_palette_row(const EncodedImage& file, const BmpHeader& header, uint32_t bits, const uint8_t* from,
+                        uint8_t* to) {
+  const uint32_t per_byte = 8 / bits;
   for (int64_t x = 0; x < header.width; ++x, to += 3) {
-    const uint32_t shift = header.bits * (per_byte - 1 - static_cast<uint32_t>(x % per_byte));
-    const uint32_t index = from[x / per_byte] >> shift & ((1u << header.bits) - 1);
+    const uint32_t shift = bits * (per_byte - 1 - static_cast<uint32_t>(x % per_byte));
+    const uint32_t index = from[x / per_byte] >> shift & ((1u << bits) - 1);
     if (index >= header.colours) {
       throw FileError(file.path,
                       fmt::format("BMP palette: got index {}, expected less than {}.", index, header.colours));
@@ -125,20 +197,24 @@ Image decode_bmp(const EncodedImage& file, AlphaMode alpha) {
   if (!palette && bits != 16 && bits != 24 && bits != 32) {
     throw FileError(file.path, fmt::format("BMP bits per pixel: got {}, expected 1, 4, 8, 16, 24 or 32.", bits));
   }
-  if (header.compression != kUncompressed && (palette || header.compression != kBitMasks)) {
-    throw FileError(file.path, fmt::format("BMP compression: got {}, expected 0 (none) or 3 (bit masks).\n"
-                                           "Hint: save the image as PNG.",
-                                           header.compression));
+  const bool runs = is_runs(header);
+  if (header.compression != kUncompressed && !runs && (palette || header.compression != kBitMasks)) {
+    throw FileError(file.path, fmt::format("BMP compression: got {} with {} bits, expected 0 (none), 1 (runs of 8 "
+                                           "bits), 2 (runs of 4) or 3 (bit masks).\nHint: save the image as PNG.",
+                                           header.compression, bits));
   }
-  const size_t stride = (static_cast<size_t>(header.width) * bits + 31) / 32 * 4;
-  require_bytes(file, header.pixels_begin + stride * static_cast<size_t>(header.height), "pixels");
   if (palette) require_bytes(file, header.palette_begin + header.palette_entry * header.colours, "palette");
+  const std::vector<uint8_t> indices = runs ? RunReader(file, header).read() : std::vector<uint8_t>();
+  const size_t stride =
+      runs ? static_cast<size_t>(header.width) : (static_cast<size_t>(header.width) * bits + 31) / 32 * 4;
+  if (!runs) require_bytes(file, header.pixels_begin + stride * static_cast<size_t>(header.height), "pixels");
+  const uint8_t* pixels = runs ? indices.data() : file.data + header.pixels_begin;
   Image image = make_image(header.width, header.height, palette ? 3 : 4);
   for (int64_t y = 0; y < header.height; ++y) {
     const int64_t stored = header.top_down ? y : header.height - 1 - y;
-    const uint8_t* from = file.data + header.pixels_begin + stride * static_cast<size_t>(stored);
+    const uint8_t* from = pixels + stride * static_cast<size_t>(stored);
     if (palette) {
-      decode_palette_row(file, header, from, image.row(y));
+      decode_palette_row(file, header, runs ? 8 : bits, from, image.row(y));
     } else {
       decode_masked_row(header, from, image.row(y));
     }

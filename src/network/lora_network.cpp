@@ -166,11 +166,14 @@ void LoraNetwork::load(const std::filesystem::path& path) {
     used[plan.name] = true;
     const double parts = static_cast<double>(plan.splits);
     const double alpha = compat_alpha_qkv_ ? parts * found->second.alpha : trained_alpha(file, found->second, plan);
-    if (alpha != parts * plan.alpha) {
+    const double own_alpha = parts * plan.alpha;
+    // Files hold it in float32: 0.9 comes back as 0.8999999762.
+    const bool is_own = static_cast<float>(alpha) == static_cast<float>(own_alpha);
+    if (!is_own) {
       log::warn_once(fmt::format("[{}] the file's alpha is used in training too: got {}, the options say {}.",
                                  path.string(), alpha / parts, plan.alpha));
     }
-    module->assign(found->second, alpha);
+    module->assign(found->second, is_own ? own_alpha : alpha);
   }
   for (const auto& [name, pair] : file.modules) {
     if (used.count(name) == 0) unknown.push_back(name);

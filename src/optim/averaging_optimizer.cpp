@@ -9,6 +9,12 @@ namespace loraptor::optim {
 
 AveragingOptimizer::AveragingOptimizer(std::vector<ParamGroup>& groups, std::string description, double beta1)
     : StatefulOptimizer(groups, std::move(description)), beta1_(beta1) {
+  if (!(beta1 > 0 && beta1 < 1)) {
+    throw UsageError(
+        fmt::format("[--optimizer_args] the first beta (or momentum) of a schedule-free optimizer: got {}, expected a "
+                    "number above 0 and below 1.",
+                    beta1));
+  }
   add_buffer("z");
   add_scalar("has_z", 0);
 }

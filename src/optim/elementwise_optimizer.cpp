@@ -69,17 +69,20 @@ SgdSettings read_sgd(KeywordArgs& args, double momentum) {
           args.flag("maximize", false)};
 }
 
+void check_nesterov(const SgdSettings& settings) {
+  if (!settings.nesterov || (settings.momentum > 0 && settings.dampening == 0)) return;
+  throw UsageError(
+      fmt::format("[--optimizer_args nesterov] Nesterov momentum needs a momentum and no dampening: got momentum={}, "
+                  "dampening={}.",
+                  settings.momentum, settings.dampening));
+}
+
 }  // namespace
 
 std::unique_ptr<Optimizer> make_sgd(OptimizerRequest& request) {
   SgdSettings settings = read_sgd(request.args, 0);
   settings.nesterov = request.args.flag("nesterov", false);
-  if (settings.nesterov && (settings.momentum <= 0 || settings.dampening != 0)) {
-    throw UsageError(
-        fmt::format("[--optimizer_args nesterov] Nesterov momentum needs a momentum and no dampening: got momentum={}, "
-                    "dampening={}.",
-                    settings.momentum, settings.dampening));
-  }
+  check_nesterov(settings);
   return make_sgd_with(request, settings);
 }
 
@@ -87,6 +90,7 @@ std::unique_ptr<Optimizer> make_sgd_nesterov(OptimizerRequest& request) {
   if (!request.args.has("momentum")) request.args.set("momentum", {0.9});
   SgdSettings settings = read_sgd(request.args, 0.9);
   settings.nesterov = true;
+  check_nesterov(settings);
   return make_sgd_with(request, settings);
 }
 

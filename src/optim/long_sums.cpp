@@ -7,7 +7,7 @@
 namespace loraptor::optim {
 namespace {
 
-constexpr int64_t kPiece = 1024;         // elements whose norm is taken in float32
+constexpr int64_t kPiece = 1024;        // elements whose norm is taken in float32
 constexpr int64_t kDotPiece = 1 << 18;  // elements that are converted together
 
 }  // namespace

@@ -28,6 +28,12 @@ double required_number(ScheduleRequest& request, const char* key, const char* cl
   return request.args.number(key, 0);
 }
 
+/// Throws UsageError unless a length is above 0.
+void expect_length(double value, const char* key) {
+  if (value > 0) return;
+  throw UsageError(fmt::format("[--lr_scheduler_args {}] got {}, expected a number above 0.", key, value));
+}
+
 void ignore_bookkeeping(ScheduleRequest& request) {
   request.args.without_effect("last_epoch", "resuming is by state");
   request.args.without_effect("verbose", "see the log files");
@@ -49,6 +55,7 @@ void read_momentum_arguments(ScheduleRequest& request, const char* class_name) {
 
 LrSchedule make_step_lr(ScheduleRequest& request) {
   const int64_t size = required_integer(request, "step_size", "StepLR");
+  expect_length(as_double(size), "step_size");
   const double gamma = request.args.number("gamma", 0.1);
   ignore_bookkeeping(request);
   return [=](int64_t n, double base) { return base * std::pow(gamma, as_double(n / size)); };
@@ -77,6 +84,8 @@ LrSchedule make_linear_lr(ScheduleRequest& request) {
   const double start = request.args.number("start_factor", 1.0 / 3), end = request.args.number("end_factor", 1.0);
   const int64_t total = request.args.integer("total_iters", 5);
   ignore_bookkeeping(request);
+  if (total == 0) return [=](int64_t, double base) { return base * start; };
+  expect_length(as_double(total), "total_iters");
   return [=](int64_t n, double base) {
     return base * (start + (end - start) * as_double(std::min(n, total)) / as_double(total));
   };
@@ -92,6 +101,8 @@ LrSchedule make_polynomial_lr(ScheduleRequest& request) {
   const int64_t total = request.args.integer("total_iters", 5);
   const double power = request.args.number("power", 1.0);
   ignore_bookkeeping(request);
+  if (total == 0) return [=](int64_t, double base) { return base; };
+  expect_length(as_double(total), "total_iters");
   return [=](int64_t n, double base) {
     return base * std::pow(1.0 - as_double(std::min(n, total)) / as_double(total), power);
   };
@@ -99,6 +110,7 @@ LrSchedule make_polynomial_lr(ScheduleRequest& request) {
 
 LrSchedule make_cosine_annealing_lr(ScheduleRequest& request) {
   const double period = required_number(request, "T_max", "CosineAnnealingLR");
+  expect_length(period, "T_max");
   const double floor = request.args.number("eta_min", 0.0);
   ignore_bookkeeping(request);
   return
@@ -148,10 +160,19 @@ LrSchedule make_one_cycle_lr(ScheduleRequest& request) {
     double last_step, start, end;
   };
   const double initial = peak / div, minimum = initial / final_div, steps = as_double(*total);
+  if (!(rise >= 0 && rise <= 1)) {
+    throw UsageError(fmt::format("[--lr_scheduler_args pct_start] got {}, expected a share from 0 to 1.", rise));
+  }
   std::vector<Phase> phases;
   phases.push_back({rise * steps - 1, initial, peak});
   if (three_phase) phases.push_back({2 * rise * steps - 2, peak, initial});
   phases.push_back({steps - 1, three_phase ? initial : peak, minimum});
+  for (size_t p = 0; p < phases.size(); ++p) {
+    if (phases[p].last_step != (p == 0 ? 0 : phases[p - 1].last_step)) continue;
+    throw UsageError(
+        fmt::format("[--lr_scheduler_args] OneCycleLR has a phase without steps: got total_steps={} and pct_start={}.",
+                    *total, rise));
+  }
   const bool is_cosine = strategy == "cos";
   return [=](int64_t n, double) {
     // The counter stops at the total number of steps: PyTorch's class would refuse to go on.
@@ -171,6 +192,8 @@ LrSchedule make_cyclic_lr(ScheduleRequest& request) {
                high = required_number(request, "max_lr", "CyclicLR");
   const double up = as_double(args.integer("step_size_up", 2000));
   const double down = as_double(args.optional_integer("step_size_down").value_or(static_cast<int64_t>(up)));
+  expect_length(up, "step_size_up");
+  expect_length(down, "step_size_down");
   const std::string mode = args.text("mode", "triangular");
   const double gamma = args.number("gamma", 1.0);
   if (mode != "triangular" && mode != "triangular2" && mode != "exp_range") {

@@ -94,6 +94,9 @@ LrSchedule make_inverse_sqrt(ScheduleRequest& request) {
   const double w = static_cast<double>(request.warmup);
   const int64_t otherwise = request.warmup > 0 ? request.warmup : 10000;
   const double timescale = static_cast<double>(request.config.lr_scheduler_timescale.value_or(otherwise));
+  if (timescale <= 0) {
+    throw UsageError(fmt::format("[--lr_scheduler_timescale] got {}, expected at least 1.", timescale));
+  }
   return with_warmup(request.warmup, [=](double n) { return 1.0 / std::sqrt((n + timescale - w) / timescale); });
 }
 
@@ -162,6 +165,7 @@ LrSchedule make_piecewise_constant(ScheduleRequest& request) {
     limits.emplace_back(number(rule.substr(colon + 1)), number(rule.substr(0, colon)));
     at = comma + 1;
   }
+  std::sort(limits.begin(), limits.end());  // by step, as the reference takes them
   return times_base([limits, last](double n) {
     for (const auto& [step, factor] : limits) {
       if (n < step) return factor;

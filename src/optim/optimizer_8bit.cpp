@@ -168,7 +168,10 @@ int64_t read_min_size(KeywordArgs& args) {
         args.number("percentile_clipping", 100)));
   }
   args.number("percentile_clipping", 100);
-  args.flag("block_wise", true);
+  if (!args.flag("block_wise", true)) {
+    throw UsageError(
+        "[--optimizer_args block_wise] got False, expected True or nothing: blocks have scales of their own.");
+  }
   args.without_effect("is_paged", "states lie where the parameters lie");
   return args.integer("min_8bit_size", 4096);
 }
@@ -213,7 +216,9 @@ struct AdamwSettings {
 };
 
 std::unique_ptr<Optimizer> make_adamw_blockwise(OptimizerRequest& request, int64_t min_size) {
-  request.args.flag("amsgrad", false);
+  if (request.args.flag("amsgrad", false)) {
+    throw UsageError("[--optimizer_args amsgrad] got True, expected False or nothing: the 8-bit optimizers have none.");
+  }
   const AdamwSettings settings(request.args);
   Rule rule{.state_is_signed = {true, false},
             .min_8bit_size = min_size,
@@ -285,7 +290,9 @@ std::unique_ptr<Optimizer> make_sgd_8bit(OptimizerRequest& request) {
   if (!request.args.has("momentum")) request.args.set("momentum", {0.9});
   const int64_t min_size = read_min_size(request.args);
   const double momentum = request.args.number("momentum", 0.9), decay = request.args.number("weight_decay", 0);
-  request.args.number("dampening", 0);
+  if (const double dampening = request.args.number("dampening", 0); dampening != 0) {
+    throw UsageError(fmt::format("[--optimizer_args dampening] got {}, expected 0 or nothing.", dampening));
+  }
   return make(request, {true}, min_size, [=](Stretch& s) {
     auto& b = s.states[0];
     const auto g = decay != 0 ? s.g.add(s.p, decay) : s.g;

@@ -133,8 +133,7 @@ class ProdigyPlus : public AveragingOptimizer {
     auto& s = tensor(parameter.name, "s");
     const auto grad = sliced(g);
     const double weight = std::sqrt(d);
-    estimate.numerator +=
-        weight * long_dot(grad, tensor(parameter.name, "p0").to(at::kFloat) - sliced(p));
+    estimate.numerator += weight * long_dot(grad, tensor(parameter.name, "p0").to(at::kFloat) - sliced(p));
     s.copy_(rounded(s.to(at::kFloat) * s_.beta3) + grad * weight);
     estimate.denominator += rounded(s.to(at::kFloat).abs().sum()).item<double>();
   }

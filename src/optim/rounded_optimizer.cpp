@@ -42,6 +42,7 @@ class RoundedOptimizer : public Optimizer {
   }
 
   void train() override {
+    load_values();  // what changed them meanwhile stays: a limit of their norms
     inner_->train();
     store_values(false);
   }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <deque>
 #include <future>
-#include <map>
 #include <memory>
 #include <set>
 #include <thread>
@@ -17,6 +16,7 @@
 #include "data/batch.h"
 #include "data/cache_check.h"
 #include "data/cache_claim.h"
+#include "data/cache_index.h"
 #include "pipeline/cache_writer.h"
 #include "pipeline/encode_latents.h"
 
@@ -116,6 +116,7 @@ class LatentsFiles {
     return data::find_latents_cache(job_.dataset, entry, *store_, facts_of(entry), extras_);
   }
 
+  void warn_of_shared_file(const data::ImageEntry& entry, const data::ImageEntry& maker) const;
   void find_todo();
   void encode_all(const std::vector<int64_t>& numbers, bool wait);
   Group next_group(const std::vector<int64_t>& numbers, size_t& at, bool wait);
@@ -135,19 +136,31 @@ class LatentsFiles {
   int64_t done_ = 0, total_ = 0;
 };
 
+void LatentsFiles::warn_of_shared_file(const data::ImageEntry& entry, const data::ImageEntry& maker) const {
+  if (entry.path != maker.path) {
+    log::warn("[{}] shares its cache file with '{}', whose latents are used for both; rename one of them.", entry.path,
+              maker.path);
+    return;
+  }
+  const auto difference =
+      data::first_difference(data::latents_facts(job_.dataset, maker), data::latents_facts(job_.dataset, entry));
+  log::warn(
+      "[{}] is used twice at this size, but differently ({}); the latents of the first use are cached, and used for "
+      "both. Hint: give both uses the same settings, or one of them a copy of the folder.",
+      entry.path, difference.value_or(""));
+}
+
 /// The images to encode, in the order of their bucket, so that neighbours can share a batch.
 void LatentsFiles::find_todo() {
   CacheCounts counts;
-  // Cache file and bucket -> the image it is made from.
-  std::map<std::pair<fs::path, data::Size>, std::string_view> makers;
+  const auto makers = on_disk_ ? data::latents_makers(job_.dataset, extras_) : std::vector<int64_t>();
   std::set<fs::path> folders;
   for (const auto& entry : job_.dataset.images()) {
     if (on_disk_) {
       const fs::path path = path_of(entry);
-      const auto [maker, is_new] = makers.emplace(std::pair(path, entry.geometry.bucket), entry.path);
-      if (!is_new && maker->second != entry.path) {
-        log::warn("[{}] shares its cache file with '{}', whose latents are used for both; rename one of them.",
-                  entry.path, maker->second);
+      const int64_t maker = makers[static_cast<size_t>(entry.index)];
+      if (maker != entry.index) {
+        warn_of_shared_file(entry, image(maker));
         continue;
       }
       if (!counts.count(find(entry), path)) continue;

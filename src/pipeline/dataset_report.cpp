@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
+#include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -110,20 +111,21 @@ void check_captions(DatasetReport& report, const DatasetReportOptions& options) 
 }
 
 void check_caches(const data::DatasetGroups& groups, std::vector<Finding>& findings) {
-  std::vector<FileFinding> stale;
-  for (const data::Dataset* dataset : {&groups.training, &groups.validation}) {
-    for (const data::StaleCache& cache : data::stale_caches(*dataset))
-      stale.push_back({cache.path.string(), cache.why});
-  }
   // The same image may be in several data sets.
-  const auto by_text = [](const FileFinding& a, const FileFinding& b) {
-    return std::tie(a.path, a.text) < std::tie(b.path, b.text);
+  std::set<std::pair<std::string, std::string>> stale, damaged;
+  for (const data::Dataset* dataset : {&groups.training, &groups.validation}) {
+    for (const data::StaleCache& cache : data::stale_caches(*dataset)) {
+      (cache.is_damaged_inside ? damaged : stale).emplace(cache.path.string(), cache.why);
+    }
+  }
+  const auto add = [&](const std::string& text, const std::set<std::pair<std::string, std::string>>& found) {
+    std::vector<FileFinding> files;
+    for (const auto& [path, why] : found) files.push_back({path, why});
+    add_finding(findings, true, text, std::move(files));
   };
-  std::sort(stale.begin(), stale.end(), by_text);
-  const auto same = [](const FileFinding& a, const FileFinding& b) { return a.path == b.path && a.text == b.text; };
-  stale.erase(std::unique(stale.begin(), stale.end(), same), stale.end());
-  add_finding(findings, true, "caches on disk that are stale or damaged (runs that use them make them again)",
-              std::move(stale));
+  add("caches on disk that are stale or damaged (runs that use them make them again)", stale);
+  add("caches on disk whose numbers are damaged (training stops at them; delete them, and runs make them again)",
+      damaged);
 }
 
 void report_scan(data::ScanFindings found, std::vector<Finding>& findings) {

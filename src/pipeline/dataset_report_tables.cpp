@@ -17,6 +17,17 @@ int64_t images_of(const data::DatasetPart& part, const std::string& source) {
   return 0;
 }
 
+/// Subsets all of whose images are set aside.
+void add_whole_asides(const data::DatasetPart& aside, const data::DatasetPart& training, int64_t dataset,
+                      std::vector<SubsetSummary>& summaries) {
+  for (const data::SubsetPart& subset : aside.subsets) {
+    const std::string& source = source_of(subset.config);
+    if (images_of(training, source) > 0) continue;
+    summaries.push_back(
+        {.dataset = dataset, .source = source, .repeats = subset.config.num_repeats, .set_aside = subset.image_count});
+  }
+}
+
 }  // namespace
 
 std::vector<SubsetSummary> summarize_subsets(const data::DatasetGroups& groups) {
@@ -43,6 +54,7 @@ std::vector<SubsetSummary> summarize_subsets(const data::DatasetGroups& groups) 
       }
       summaries.push_back(std::move(summary));
     }
+    if (aside != nullptr) add_whole_asides(*aside, part, static_cast<int64_t>(d), summaries);
   }
   return summaries;
 }

@@ -14,7 +14,7 @@ namespace {
 /// Options that change where things go, how fast they come, or what is said, and no number; by the beginning of their
 /// names.
 constexpr std::array kWithoutInfluence = {
-    "output_", "resume", "auto_resume", "recovery_", "save_", "log", "console_", "sample_", "metadata_",
+    "output_", "resume", "auto_resume", "recovery_", "save_", "log_", "logging_dir", "console_", "sample_", "metadata_",
     "max_data_loader_n_workers", "persistent_data_loader_workers", "config_file", "validat", "max_validation_steps",
     "no_metadata", "training_comment", "huggingface_", "wandb_", "lowram", "highvram", "gradient_checkpointing",
     "cpu_offload_checkpointing", "blocks_to_swap", "vae_batch_size", "text_encoder_batch_size", "skip_cache_check",

@@ -68,9 +68,9 @@ class Checker {
     if (value && *value < minimum) add(flag, fmt::format("value: got {}, expected at least {}.", *value, minimum));
   }
 
-  void probability(const std::string& flag, double value) {
-    if (!(value >= 0 && value <= 1))
-      add(flag, fmt::format("value: got {}, expected a probability from 0 to 1.", value));
+  void probability(const std::string& flag, double value, bool with_one = true) {
+    if (value >= 0 && (with_one ? value <= 1 : value < 1)) return;
+    add(flag, fmt::format("value: got {}, expected a probability from 0 to {}1.", value, with_one ? "" : "below "));
   }
 
   void positive(const std::string& flag, double value) {
@@ -131,13 +131,12 @@ class Checker {
       add("cache_latents", fmt::format("cache: got --{} with it.", data.color_aug ? "color_aug" : "random_crop"),
           "leave it out, or keep some drawn images of each with --latents_variants 8");
     }
-    const bool captions_vary = data.shuffle_caption || data.caption_dropout_rate > 0 || data.token_warmup_step > 0 ||
-                               data.caption_tag_dropout_rate > 0;
-    if (config_.cache.cache_text_encoder_outputs && config_.cache.cache_text_encoder_variants == 0 && captions_vary) {
+    const double dropout = data.caption_dropout_rate + data.caption_tag_dropout_rate;
+    const bool varies = data.shuffle_caption || dropout > 0 || data.token_warmup_step > 0;
+    if (config_.cache.cache_text_encoder_outputs && config_.cache.cache_text_encoder_variants == 0 && varies) {
       add("cache_text_encoder_outputs", "cache: got captions that are changed at random, expected fixed ones.",
-          "remove --shuffle_caption, --caption_dropout_rate, --caption_tag_dropout_rate and --token_warmup_step, or "
-          "the "
-          "cache, or keep drawn captions with --cache_text_encoder_variants 8");
+          data.token_warmup_step > 0 ? "leave the cache out"
+                                     : "leave it out, or keep drawn captions with --cache_text_encoder_variants 8");
     }
   }
 
@@ -194,7 +193,7 @@ class Checker {
     if (!(network.network_alpha >= 0)) {
       add("network_alpha", fmt::format("value: got {}, expected 0 or more.", network.network_alpha));
     }
-    if (network.network_dropout) probability("network_dropout", *network.network_dropout);
+    if (network.network_dropout) probability("network_dropout", *network.network_dropout, /*with_one=*/false);
     ask([&] { network::parse_network_args(network.network_args); });
     if (network.dim_from_weights && !network.network_weights) {
       add("dim_from_weights", "weights: got none, expected --network_weights.");
@@ -236,9 +235,8 @@ class Checker {
       add("fused_backward_pass", "optimizer: got another setup, expected Adafactor without gradient accumulation.",
           "remove the flag");
     }
-    if (!(optimizer.max_grad_norm >= 0)) {
-      add("max_grad_norm", fmt::format("value: got {}, expected 0 or more.", optimizer.max_grad_norm));
-    }
+    const double norm = optimizer.max_grad_norm;
+    if (!(norm >= 0)) add("max_grad_norm", fmt::format("value: got {}, expected 0 or more.", norm));
   }
 
   void check_schedule() {
@@ -279,7 +277,7 @@ class Checker {
           "use --huber_schedule exponential or constant");
     }
     const int64_t lowest = flow.min_timestep.value_or(0), highest = flow.max_timestep.value_or(1000);
-    if (lowest < 0 || highest > 1000 || lowest >= highest) {
+    if (lowest < 0 || highest > 1000 || lowest > std::min<int64_t>(highest, 999)) {
       add("min_timestep", fmt::format("timesteps: got {} to {}, expected a range inside 0 to 1000.", lowest, highest));
     }
     positive("training_shift", flow.training_shift);
@@ -295,6 +293,8 @@ class Checker {
     if (!loop.max_train_epochs) at_least("max_train_steps", loop.max_train_steps, 1);
     at_least("cpu_threads", loop.cpu_threads, 1);
     at_least("num_processes", loop.num_processes, 1);
+    at_least("validate_every_n_steps", loop.validate_every_n_steps, 1);
+    at_least("validate_every_n_epochs", loop.validate_every_n_epochs, 1);
     at_least("initial_epoch", loop.initial_epoch, 1);
     at_least("initial_step", loop.initial_step, 0);
     if (loop.skip_until_initial_step && !loop.initial_step && !loop.initial_epoch && !loop.resume) {

@@ -104,8 +104,7 @@ void Trainer::train_epoch() {
     if (parts_.run.average != nullptr && state_.updates != updates) parts_.run.average->update(state_.updates);
     state_.events_done = is_sync_point ? kStepSamples : kAfterStep;
     if (!is_sync_point) continue;
-    report_step();
-    whole_step_ = full_state();
+    finish_step();
     run_events(kAfterStep);
     save_for_recovery_if_due();
     take_snapshot_if_due();
@@ -202,12 +201,15 @@ void Trainer::limit_weight_norms() {
                                                {"max_norm/max_key_norm", report.max_norm}});
 }
 
-void Trainer::report_step() {
+void Trainer::finish_step() {
+  state_.group_losses.clear();
+  // Before the processes exchange anything again: one that finds another lost saves weights and state of one step.
+  whole_step_ = full_state();
+  whole_step_.group_bands.clear();
   record_.step = state_.step;
   record_.epoch = state_.epoch;
   record_.average = average_.average();
   meter_.finish_step(record_, parts_.plan.max_steps - state_.step, parts_.processes);
-  state_.group_losses.clear();
   parts_.observers.step(record_);
 }
 

@@ -67,7 +67,7 @@ class Trainer {
   double micro_step(const data::Batch& batch);
   void optimizer_step();
   void limit_weight_norms();
-  void report_step();
+  void finish_step();
 
   void run_events(Event until);
   void sample_after_step();

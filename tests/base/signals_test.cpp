@@ -22,6 +22,13 @@ TEST(StopSignals, EndTheProcessAtTheSecond) {
   EXPECT_EXIT(interrupt_twice(), testing::ExitedWithCode(128 + SIGTERM), "second signal leaves at once");
 }
 
+TEST(StopSignals, TheSameSignalAtOnceIsAnEcho) {
+  const StopSignals signals;
+  ::raise(SIGTERM);  // to the group of processes
+  ::raise(SIGTERM);  // and passed on by the launcher
+  EXPECT_EQ(signals.received(), SIGTERM);
+}
+
 TEST(StopSignals, GiveTheHandlersBack) {
   struct sigaction before = {}, after = {};
   ::sigaction(SIGINT, nullptr, &before);

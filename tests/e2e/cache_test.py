@@ -194,6 +194,58 @@ class Caches(unittest.TestCase):
         self.assertGreater(len(losses[0]), 10)
         self.assertEqual(losses[0], losses[1])
 
+    def test_one_folder_resized_in_two_ways_keeps_the_first(self):
+        folder, _ = folder_of_images(self.work, "a")
+        photo_dataset(self.work / "two.toml", images=folder)
+        plain = (self.work / "two.toml").read_text()
+        table = plain[plain.index("[[datasets]]"):]
+        (self.work / "two.toml").write_text(plain + "  resize_interpolation = 'box'\n" + table +
+                                            "  resize_interpolation = 'nearest'\n")
+        words = ["cache", *self.model, "--dataset_config", self.work / "two.toml"]
+        text = run(words)
+        self.assertIn("latents: 0 cached on disk, 5 to be made", text)
+        self.assertIn("used twice at this size, but differently (the interpolation: was box, is now nearest)", text)
+        before = caches(folder)
+        self.assertIn("latents: 5 cached on disk, 0 to be made", run(words))
+        self.assertEqual(caches(folder), before)
+        self.assertNotIn("stale", run(["dataset", self.work / "two.toml"]))
+
+    def test_a_cache_whose_numbers_are_damaged_is_named_with_what_to_do(self):
+        folder, data = folder_of_images(self.work, "a")
+        run(["cache", *self.model, *data])
+        for kind in ("_te.npz", "_sd3.npz"):
+            damaged = sorted(path for path in folder.iterdir() if path.name.endswith(kind))[0]
+            whole = damaged.read_bytes()
+            damaged.write_bytes(whole[:400] + bytes([whole[400] ^ 1]) + whole[401:])
+            report = run(["dataset", *data], expect=1)
+            self.assertIn("numbers are damaged (training stops at them; delete them", report)
+            self.assertNotIn("stale or damaged", report)
+            words = [*self.model, *data, "--network_module", "networks.lora_sd3", "--network_train_unet_only", "--output_dir",
+                     self.work / "out", "--max_train_epochs", "1", "--cache_latents_to_disk",
+                     "--cache_text_encoder_outputs_to_disk"]
+            self.assertIn(f"Hint: delete '{damaged}'", run(words, expect=3))
+            damaged.unlink()
+            run(words)
+            self.assertEqual(damaged.stat().st_size, len(whole))
+
+    def test_text_caches_with_other_masks_are_named(self):
+        folder, data = folder_of_images(self.work, "a")
+        run(["cache", *self.model, *data])
+        text = run(["cache", *self.model, *data, "--apply_t5_attn_mask"])
+        self.assertEqual(text.count("cache is made again: apply_t5_attn_mask: was false, is now true"), 5)
+        self.assertNotIn("stale", run(["dataset", *data]))
+
+    def test_an_image_whose_name_has_no_room_for_a_cache_trains_without_one(self):
+        folder, data = folder_of_images(self.work, "a")
+        first = sorted(folder.glob("*.txt"))[0]
+        image = next(path for path in folder.iterdir() if path.stem == first.stem and path != first)
+        for path in (first, image):
+            path.rename(folder / ("n" * 245 + path.suffix))
+        self.assertIn("0 problems", run(["dataset", *data]))
+        run([*self.model, *data, "--network_module", "networks.lora_sd3", "--network_train_unet_only", "--output_dir",
+             self.work / "out", "--max_train_steps", "1", "--cache_latents"])
+        self.assertIn("too long", run(["cache", *self.model, *data], expect=3))
+
     def test_a_run_ends_when_another_replaces_what_it_trains_on(self):
         _, data = folder_of_images(self.work, "a")
         log = self.work / "log.jsonl"

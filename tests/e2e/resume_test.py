@@ -44,6 +44,12 @@ class ExactResume(unittest.TestCase):
         self.check(["--gradient_accumulation_steps", "3", "--lr_scheduler", "cosine", "--lr_warmup_steps", "2",
                     "--network_dropout", "0.2", "--clip_l_dropout_rate", "0.3"], steps=9, stop=4)
 
+    def test_with_an_alpha_that_float32_does_not_have(self):
+        self.check(["--network_dim", "3", "--network_alpha", "0.9"], steps=4, stop=2)
+
+    def test_with_limited_norms_in_16_bits(self):
+        self.check(["--mixed_precision", "bf16", "--full_bf16", "--scale_weight_norms", "0.05"], steps=9, stop=3)
+
     def test_in_bfloat16_with_checkpointing(self):
         self.check(["--mixed_precision", "bf16", "--gradient_checkpointing"], steps=6, stop=3)
 

@@ -5,6 +5,7 @@
 #include <png.h>
 
 #include <fstream>
+#include <map>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -122,6 +123,34 @@ TEST(ImageTest, BmpBitMasksAreRead) {
   write_quickly(folder / "a.bmp", bmp);
   EXPECT_EQ(read_image(folder / "a.bmp").pixels, (std::vector<uint8_t>{255, 0, 0, 0, 0, 255}));
   EXPECT_EQ(read_image_size(folder / "a.bmp"), (std::pair<int64_t, int64_t>{2, 1}));
+}
+
+/// A BMP of 5 x 3 pixels with a palette of greys (entry i: 10 i), whose pixels are stored as runs.
+std::string bmp_of_runs(char bits, const std::string& runs) {
+  std::string bmp("BM\0\0\0\0\0\0\0\0\x76\0\0\0\x28\0\0\0\x05\0\0\0\x03\0\0\0\x01\0", 28);
+  bmp += std::string{bits, '\0', bits == 8 ? '\1' : '\2'} + std::string(3 + 12, '\0');
+  bmp += std::string("\x10\0\0\0\0\0\0\0", 8);  // 16 colours
+  for (char i = 0; i < 16; ++i)
+    bmp += std::string{static_cast<char>(10 * i), static_cast<char>(10 * i), static_cast<char>(10 * i), '\0'};
+  return bmp + runs;
+}
+
+TEST(ImageTest, BmpRunsAreRead) {
+  const test::TempFolder folder;
+  // Bottom row: a run; middle: literal pixels, filled up; top: one pixel skipped, then a run that is cut off.
+  const std::map<std::string, std::string> files{
+      {"8.bmp", bmp_of_runs(8, std::string("\5\1\0\0\0\3\2\3\4\0\2\5\0\0\0\2\1\0\x09\6\0\1", 22))},
+      {"4.bmp", bmp_of_runs(4, std::string("\5\x11\0\0\0\3\x23\x40\2\x55\0\0\0\2\1\0\x09\x66\0\1", 20))}};
+  for (const auto& [name, bytes] : files) {
+    SCOPED_TRACE(name);
+    write_quickly(folder / name, bytes);
+    const Image image = read_image(folder / name);
+    std::vector<int> values;
+    for (size_t i = 0; i < image.pixels.size(); i += 3) values.push_back(image.pixels[i] / 10);
+    EXPECT_EQ(values, (std::vector<int>{0, 6, 6, 6, 6, 2, 3, 4, 5, 5, 1, 1, 1, 1, 1}));
+    write_quickly(folder / name, bytes.substr(0, bytes.size() - 6));
+    EXPECT_NE(refusal(folder / name).find("runs of pixels"), std::string::npos) << refusal(folder / name);
+  }
 }
 
 TEST(FormatImages, UnusableFilesAreRefused) {

@@ -170,5 +170,16 @@ INSTANTIATE_TEST_SUITE_P(Every, ContinuedOptimizer, ::testing::ValuesIn(every_op
   return name;
 });
 
+TEST(OptimizerArguments, ThoseThatCannotActAreRefused) {
+  SmallParameters parameters;
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"AdamW8bit", "amsgrad=True"},           {"AdamW8bit", "block_wise=False"}, {"SGDNesterov8bit", "dampening=0.5"},
+      {"SGDNesterov", "dampening=0.5"},        {"SGDNesterov", "momentum=0"},     {"SGDScheduleFree", "momentum=0"},
+      {"AdamWScheduleFree", "betas=(0,0.999)"}};
+  for (const auto& [type, argument] : cases) {
+    EXPECT_THROW(small_optimizer(parameters, type, {argument}), UsageError) << type << " " << argument;
+  }
+}
+
 }  // namespace
 }  // namespace loraptor

@@ -91,5 +91,33 @@ TEST(Schedules, FractionsAreOfAllProcessesAndRoundDown) {
   EXPECT_EQ(optim::schedule_length({10, false}, {65, 2, 0}), 10);
 }
 
+TEST(Schedules, RulesCountInTheOrderOfTheirSteps) {
+  optim::ScheduleConfig config;
+  config.lr_scheduler = "piecewise_constant";
+  config.lr_scheduler_args = {"step_rules='0.1:20,1:10,0.01'"};
+  const auto schedule = optim::create_lr_schedule(config, {100, 1, 1.0});
+  for (const auto& [step, rate] : {std::pair(0, 1.0), {9, 1.0}, {10, 0.1}, {20, 0.01}}) {
+    EXPECT_DOUBLE_EQ(schedule(step, 1.0), rate) << step;
+  }
+}
+
+TEST(Schedules, LengthsWithoutStepsAreRefused) {
+  const std::vector<std::vector<std::string>> cases{{"StepLR", "step_size=0"},
+                                                    {"CosineAnnealingLR", "T_max=0"},
+                                                    {"LinearLR", "total_iters=-1"},
+                                                    {"CyclicLR", "base_lr=0.1", "max_lr=1", "step_size_up=0"},
+                                                    {"OneCycleLR", "max_lr=1", "total_steps=10", "pct_start=0.1"}};
+  for (const auto& words : cases) {
+    optim::ScheduleConfig config;
+    config.lr_scheduler_type = words.front();
+    config.lr_scheduler_args = {words.begin() + 1, words.end()};
+    EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 1.0}), UsageError) << words.front();
+  }
+  optim::ScheduleConfig config;
+  config.lr_scheduler_type = "LinearLR";
+  config.lr_scheduler_args = {"total_iters=0", "start_factor=0.5"};
+  EXPECT_DOUBLE_EQ(optim::create_lr_schedule(config, {100, 1, 1.0})(3, 1.0), 0.5);
+}
+
 }  // namespace
 }  // namespace loraptor

@@ -223,6 +223,12 @@ TEST(DatasetReport, images_set_aside_are_counted_by_subset) {
   EXPECT_EQ(subsets[0].set_aside, 5);
   EXPECT_EQ(subsets[1].set_aside, 2);
   EXPECT_EQ(report.groups.validation.images().size(), 7u);
+  const DatasetReport whole = examine(describe("resolution = 64\nvalidation_split = 1.0", {"image_dir = 'b'"}));
+  const auto aside = summarize_subsets(whole.groups);
+  ASSERT_EQ(aside.size(), 1u);
+  EXPECT_EQ(aside[0].source, "b");
+  EXPECT_EQ(aside[0].images, 0);
+  EXPECT_EQ(aside[0].set_aside, 4);
 }
 
 TEST(DatasetReport, previews_show_what_is_cut_out) {
