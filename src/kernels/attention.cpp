@@ -56,22 +56,21 @@ struct Attention : torch::autograd::Function<Attention> {
         unit = next;
       }
     });
-    ctx->save_for_backward({q, k, v, joined, log_sums});
+    ctx->save_for_backward({q, k, v, log_sums});
     return joined;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
-    const auto &q = saved[0], &k = saved[1], &v = saved[2], &log_sums = saved[4];
+    const auto &q = saved[0], &k = saved[1], &v = saved[2], &log_sums = saved[3];
     const int64_t heads = q.size(1), queries = q.size(2), count = q.size(0) * heads;
-    const auto out = as_heads(saved[3], heads), gradient = as_heads(with_rows(gradients[0]), heads);
+    const auto gradient = as_heads(with_rows(gradients[0]), heads);
     const auto dq = at::empty(q.sizes(), q.options()), dk = at::empty(k.sizes(), k.options());
     const auto dv = at::empty(v.sizes(), v.options());
     for_each_part(count, row_parts(count, queries * k.size(2)), [&](int64_t, int64_t begin, int64_t end) {
       const auto memory = working_memory(cpu::attention_backward_memory(k.size(2), k.size(3)));
       for (int64_t head = begin; head < end; ++head) {
-        const cpu::AttentionSaved operands{head_of(q, head),        head_of(k, head),
-                                           head_of(v, head),        head_of(out, head),
+        const cpu::AttentionSaved operands{head_of(q, head), head_of(k, head), head_of(v, head),
                                            head_of(gradient, head), log_sums.const_data_ptr<float>() + head * queries};
         cpu::attention_backward(operands, mutable_head_of(dq, head), mutable_head_of(dk, head),
                                 mutable_head_of(dv, head), memory.mutable_data_ptr<float>());

@@ -108,7 +108,8 @@ LORAPTOR_INLINE void forward(const Rows& q, const Rows& k, const Rows& v, const 
   }
 }
 
-/// With weights P = exp(scores - log sum): dV = P^T dO; dS = P (dO V^T - dO.O), the gradient of the scores.
+/// With weights P = exp(scores - log sum): dV = P^T dO; dS = P (dO V^T - m), m the mean of dO V^T by P, the gradient of
+/// the scores.
 template <int kLanes>
 LORAPTOR_INLINE void backward(const AttentionSaved& saved, const MutableRows& dq, const MutableRows& dk,
                               const MutableRows& dv, float* memory) {
@@ -122,22 +123,22 @@ LORAPTOR_INLINE void backward(const AttentionSaved& saved, const MutableRows& dq
   float* const rest = memory;
   for (int64_t i = 0; i < saved.q.rows; i += step) {
     const int64_t count = std::min(step, saved.q.rows - i);
-    const auto q = saved.q.part(i, i + count), out = saved.out.part(i, i + count);
-    const auto gradient = saved.gradient.part(i, i + count);
+    const auto q = saved.q.part(i, i + count), gradient = saved.gradient.part(i, i + count);
     const MutableRows weights{weights_memory, stride, count, keys}, dscores{scores_memory, stride, count, keys};
     multiply<kLanes>(rows_of(q), keys_transposed, weights);
     multiply<kLanes>(rows_of(gradient), values_transposed, dscores);
     for (int64_t r = 0; r < count; ++r) {
       float *const p = weights.row(r), *const ds = dscores.row(r);
       const float log_sum = saved.log_sums[i + r];
+      // As the sum over keys, not as dO.O: where one key has all the weight, the difference is exactly 0.
       float mean = 0;
 #pragma omp simd reduction(+ : mean)
-      for (int64_t c = 0; c < size; ++c) mean += gradient.row(r)[c] * out.row(r)[c];
-#pragma omp simd
       for (int64_t j = 0; j < keys; ++j) {
         p[j] = exp_or_nan(log_sum - p[j]);
-        ds[j] = p[j] * (ds[j] - mean) * scale;
+        mean += p[j] * ds[j];
       }
+#pragma omp simd
+      for (int64_t j = 0; j < keys; ++j) ds[j] = p[j] * (ds[j] - mean) * scale;
     }
     memory = rest;
     const auto q_packed = pack<kLanes>(q, memory), gradient_packed = pack<kLanes>(gradient, memory);

@@ -19,9 +19,9 @@ int64_t attention_backward_memory(int64_t keys, int64_t head_size);
 void attention_forward(const Rows& q, const Rows& k, const Rows& v, const MutableRows& out, float* log_sums,
                        float* memory);
 
-/// The operands and results of a forward pass, and the gradient of its result.
+/// The operands of a forward pass, its sums, and the gradient of its result.
 struct AttentionSaved {
-  Rows q, k, v, out, gradient;
+  Rows q, k, v, gradient;
   const float* log_sums;
 };
 

@@ -56,6 +56,12 @@ TEST(GradAttention, is_as_exact_as_the_librarys) {
   }
 }
 
+TEST(Attention, a_single_key_leaves_exact_zeros) {
+  const Sizes n{2, 3, 5, 1};
+  const auto gradients = results(attention, operands(n), at::randn({n.batch, n.queries, n.heads * n.head_size}));
+  for (const size_t i : {0, 1}) EXPECT_EQ(gradients[i].count_nonzero().item<int64_t>(), 0) << i;
+}
+
 TEST(Attention, takes_operands_whose_tokens_lie_apart) {
   const auto wide = at::randn({2, 10, 3, 4, kHeadSize});  // [B,L,3,h,size], as a fused projection gives them
   const auto part = [&](int64_t i) { return wide.select(2, i).transpose(1, 2); };
