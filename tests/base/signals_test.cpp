@@ -2,6 +2,7 @@
 #include "base/signals.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace loraptor {
 namespace {
@@ -27,6 +28,16 @@ TEST(StopSignals, TheSameSignalAtOnceIsAnEcho) {
   ::raise(SIGTERM);  // to the group of processes
   ::raise(SIGTERM);  // and passed on by the launcher
   EXPECT_EQ(signals.received(), SIGTERM);
+}
+
+TEST(StopSignals, TheSameSignalLaterEndsTheProcess) {
+  const auto interrupt_again = [] {
+    const StopSignals signals;
+    ::raise(SIGINT);
+    ::usleep(200'000);
+    ::raise(SIGINT);
+  };
+  EXPECT_EXIT(interrupt_again(), testing::ExitedWithCode(128 + SIGINT), "");
 }
 
 TEST(StopSignals, GiveTheHandlersBack) {

@@ -1,4 +1,5 @@
 """Several processes train as one does, whoever starts them; one that is lost ends the others, with a state to go on from."""
+import json
 import os
 import pathlib
 import signal
@@ -106,6 +107,8 @@ class ManyProcesses(unittest.TestCase):
                 (state,) = self.work.glob(f"{name}/r*-state")
                 self.assertIn(str(state), outputs[0])
                 done = int(outputs[0].split("Saved after step ")[1].split(":")[0])
+                self.assertEqual(json.loads((state / "train_state.json").read_text())["loraptor"]["step"], done)
+                self.assertEqual(int(read_safetensors(state / "optimizer.safetensors")["optimizer.step"]), done)
                 run(self.words(name + "_on", "--max_train_steps", done + 1, "--gradient_accumulation_steps", "2",
                                "--resume", state))
                 self.assertEqual([line["step"] for line in self.log(name + "_on")], [done + 1])
