@@ -11,9 +11,9 @@ namespace loraptor::network {
 /// The greatest singular values of a matrix [out,in] and their vectors: u diag(s) vh is the nearest matrix of that
 /// rank.
 struct Svd {
-  at::Tensor u;   // [out,k], orthonormal columns
+  at::Tensor u;   // [out,k], orthonormal columns; some may be zero where s is
   at::Tensor s;   // [k], descending
-  at::Tensor vh;  // [k,in], orthonormal rows
+  at::Tensor vh;  // [k,in], orthonormal rows; likewise
 };
 
 /// The decomposition of up * down without forming the product: both are cut into orthonormal and triangular parts, and

@@ -68,6 +68,22 @@ TEST(low_rank, a_true_low_rank_matrix_is_found_exactly_by_both_methods) {
   EXPECT_EQ(leading_svd(at::zeros({640, 560}), 5).s.abs().max().item<double>(), 0);
 }
 
+TEST(low_rank, a_matrix_with_a_few_filled_rows_or_elements_is_found_exactly) {
+  at::manual_seed(7);
+  for (const int64_t count : {1, 2, 3, 8, 12, 20}) {
+    auto rows = at::zeros({640, 560}), elements = at::zeros({640, 560});
+    rows.narrow(0, 100, count).normal_();
+    for (int64_t i = 0; i < count; ++i) elements[i * 31][i * 17] = 0.01 * static_cast<double>(i + 1);
+    for (const auto& matrix : {rows, elements, rows.t().contiguous()}) {
+      const auto svd = leading_svd(matrix, 20);
+      EXPECT_EQ(svd.s.size(0), 20);
+      EXPECT_LT(relative(product(svd), matrix.to(at::kDouble)), 1e-5) << count;
+      const auto least = leading_svd(matrix, 1), best = leading_svd(matrix, 1, SvdMethod::exact);
+      EXPECT_NEAR(least.s.item<double>(), best.s.item<double>(), 1e-4 * best.s.item<double>()) << count;
+    }
+  }
+}
+
 TEST(lora_resize, ranks_follow_the_rules) {
   const auto values = at::tensor({8.0, 4.0, 2.0, 1.0, 0.5}, at::kDouble);
   EXPECT_EQ(choose_rank(values, {3, RankRule::fixed, 0}), 3);
