@@ -19,7 +19,9 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   temporary_ = path_;
   temporary_ += fmt::format(".tmp-{}", ::getpid());
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) throw FileError(path_, fmt::format("cannot be created: {}.", std::strerror(errno)));
+  if (descriptor_ >= 0) return;
+  // Why the folder could not be made says more than that it is missing.
+  throw FileError(path_, fmt::format("cannot be created: {}.", code ? code.message() : std::strerror(errno)));
 }
 
 AtomicFile::~AtomicFile() {

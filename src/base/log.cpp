@@ -44,7 +44,9 @@ void configure(const LogConfig& config) {
       made = std::make_shared<spdlog::logger>(
           "loraptor", std::make_shared<spdlog::sinks::basic_file_sink_mt>(config.file->string(), /*truncate=*/true));
     } catch (const spdlog::spdlog_ex& e) {
-      throw FileError(*config.file, fmt::format("log file cannot be opened: {}.", e.what()));
+      throw FileError(
+          *config.file,
+          fmt::format("log file cannot be opened: {}.\nHint: choose another --console_log_file.", e.what()));
     }
     made->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
   } else if (config.simple) {

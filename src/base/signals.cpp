@@ -1,5 +1,6 @@
 #include "base/signals.h"
 
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@ namespace {
 
 volatile sig_atomic_t first_signal = 0;
 volatile double first_seconds = 0;
+const char* volatile stop_notice = "";
 
 double seconds_now() {
   timespec now{};
@@ -30,14 +32,15 @@ void note_signal(int signal) {
   }
   first_seconds = seconds_now();
   first_signal = signal;
-  constexpr char kText[] = "\nstopping: the micro-step is finished and saved; a second signal leaves at once\n";
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof kText - 1);
+  const char* text = stop_notice;
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, ::strlen(text));
 }
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(const char* notice) {
   first_signal = 0;
+  stop_notice = notice;
   struct sigaction action = {};
   action.sa_handler = note_signal;
   action.sa_flags = SA_RESTART;  // reads and writes of other code go on

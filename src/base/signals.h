@@ -12,13 +12,17 @@ namespace loraptor {
 /// process at once, with exit status 128 + its number. One at a time.
 class StopSignals {
  public:
-  StopSignals();
+  /// notice   the line, with line ends around it: a constant of the program, not freed while this lives
+  explicit StopSignals(const char* notice = kStepNotice);
   ~StopSignals();  // the handlers of before
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
   /// Number of the signal that arrived, or 0.
   int received() const;
+
+  static constexpr const char* kStepNotice =
+      "\nstopping: the micro-step is finished and saved; a second signal leaves at once\n";
 
  private:
   struct sigaction old_interrupt_, old_terminate_;

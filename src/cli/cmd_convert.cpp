@@ -6,8 +6,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command_options.h"
-#include "network/lora_file.h"
+#include "cli/output_files.h"
 #include "network/lora_formats.h"
+#include "network/peft_config.h"
 #include "tensor/dtype.h"
 
 namespace loraptor::cli {
@@ -31,6 +32,7 @@ int run_convert(const Words& words) {
   if (files.size() != 2) {
     throw UsageError(fmt::format("[convert] files: got {}, expected two: IN and OUT.", files.size()));
   }
+  check_outputs({{"IN", files[0]}}, {{"OUT", files[1]}});
   const auto file = io::SafetensorsFile::open(files[0]);
   io::NamedTensors tensors;
   for (const auto& name : file->names()) tensors.emplace_back(name, file->tensor(name));
@@ -38,12 +40,14 @@ int run_convert(const Words& words) {
   const LoraFormat from = network::detect_format(tensors, files[0]);
   LoraFormat wanted = from == LoraFormat::kohya ? LoraFormat::diffusers : LoraFormat::kohya;
   if (to) wanted = *to == "kohya" ? LoraFormat::kohya : LoraFormat::diffusers;
-  auto converted = network::convert_format(tensors, wanted, files[0]);
+  auto converted = network::convert_format(tensors, wanted, files[0], file->metadata());
   if (precision) {
     const auto dtype = tensor::dtype_from_precision(*precision, "--save_precision");
     for (auto& [name, tensor] : converted) tensor = tensor.to(dtype);
   }
-  network::write_lora_file(files[1], converted, file->metadata());
+  auto metadata = file->metadata();
+  if (wanted != from) metadata.erase(network::kAdapterMetadata);  // the strength lies in the tensors now
+  write_lora(files[1], converted, std::move(metadata));
   log::info("{} ({} names, {} tensors) -> {} ({} names, {} tensors)", files[0], network::format_name(from),
             tensors.size(), files[1], network::format_name(wanted), converted.size());
   return 0;

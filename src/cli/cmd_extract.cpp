@@ -1,6 +1,7 @@
 // `loraptor extract`: a LoRA out of the difference of two checkpoints.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "base/clock.h"
@@ -8,6 +9,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "cli/command_options.h"
+#include "cli/output_files.h"
 #include "models/sd3_variant.h"
 #include "network/lora_concat.h"
 #include "pipeline/lora_extract.h"
@@ -50,6 +52,9 @@ pipeline::LoraExtract make_job(const ExtractArgs& args) {
   if (args.dim < 1) throw UsageError(fmt::format("[--dim] got {}, expected at least 1.", args.dim));
   if (!(args.clamp_quantile > 0 && args.clamp_quantile <= 1)) {
     throw UsageError(fmt::format("[--clamp_quantile] got {}, expected more than 0, at most 1.", args.clamp_quantile));
+  }
+  if (!std::isfinite(args.min_diff)) {
+    throw UsageError(fmt::format("[--min_diff] got {}, expected a finite number.", args.min_diff));
   }
   job.dim = args.dim;
   job.clamp_quantile = args.clamp_quantile;
@@ -96,13 +101,14 @@ int run_extract(const Words& words) {
   if (!options.parse(words)) return 0;
   const auto save_to = required(args.save_to, "--save_to", "the file to write");
   const auto job = make_job(args);
+  check_outputs({{"--model_org", job.original}, {"--model_tuned", job.tuned}}, {{"--save_to", save_to}});
   keep_freed_memory();
   const auto dtype = tensor::dtype_from_precision(args.precision.value_or("float"), "--save_precision");
   const auto type = model_type(*args.original);  // before the long work, as it may throw
   train::StageProgress progress("layers extracted");
   const Stopwatch watch;
   const auto modules = pipeline::extract_lora(job, [&](int64_t done, int64_t total) { progress.update(done, total); });
-  network::write_lora_file(save_to, network::lora_tensors(modules, dtype), make_metadata(args, type, modules));
+  write_lora(save_to, network::lora_tensors(modules, dtype), make_metadata(args, type, modules));
   log::info("{}: {} modules of rank {} in {:.1f} s", save_to, modules.size(), args.dim, watch.seconds());
   return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command_options.h"
+#include "cli/output_files.h"
 #include "network/lora_resize.h"
 #include "pipeline/checkpoint_merge.h"
 #include "tensor/dtype.h"
@@ -86,6 +87,21 @@ void check(const MergeArgs& args, bool into_checkpoint) {
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
 }
 
+void check_files(const MergeArgs& args) {
+  std::vector<NamedFile> inputs, outputs;
+  add_file(inputs, "--sd3_checkpoint", args.checkpoint);
+  add_file(inputs, "--pretrained_model_name_or_path", args.checkpoint_other_name);
+  add_file(inputs, "--clip_l", args.clip_l);
+  add_file(inputs, "--clip_g", args.clip_g);
+  add_file(inputs, "--t5xxl", args.t5xxl);
+  for (const auto& model : args.models) add_file(inputs, "--models", model);
+  add_file(outputs, "--save_to", args.save_to);
+  add_file(outputs, "--clip_l_save_to", args.clip_l_save_to);
+  add_file(outputs, "--clip_g_save_to", args.clip_g_save_to);
+  add_file(outputs, "--t5xxl_save_to", args.t5xxl_save_to);
+  check_outputs(inputs, outputs);
+}
+
 /// The files to be rewritten.
 std::vector<pipeline::CheckpointMerge> jobs(const MergeArgs& args) {
   std::vector<pipeline::CheckpointMerge> list;
@@ -101,9 +117,6 @@ std::vector<pipeline::CheckpointMerge> jobs(const MergeArgs& args) {
     if (args.save_precision)
       job.save_precision = tensor::dtype_from_precision(*args.save_precision, "--save_precision");
     job.keep_metadata = !args.no_metadata;
-    if (std::filesystem::exists(job.to) && std::filesystem::equivalent(job.from, job.to)) {
-      throw UsageError(fmt::format("[--save_to] got the file that is read ('{}'), expected another.", *from));
-    }
     list.push_back(std::move(job));
   };
   const auto& checkpoint = args.checkpoint ? args.checkpoint : args.checkpoint_other_name;
@@ -117,11 +130,13 @@ std::vector<pipeline::CheckpointMerge> jobs(const MergeArgs& args) {
 
 void merge_into_files(const MergeArgs& args, const std::vector<network::WeightedLora>& loras) {
   std::set<std::string> used;
+  const StopSignals signals(kStopNotice);
   for (const auto& job : jobs(args)) {
     const Stopwatch watch;
     train::StageProgress progress("MB written");
     constexpr uint64_t kMegabyte = 1'000'000;
     const auto report = merge_into_checkpoint(job, loras, [&](uint64_t done, uint64_t total) {
+      leave_if_stopped(signals, fmt::format("{} was not written", job.to.string()));
       progress.update(static_cast<int64_t>(done / kMegabyte), static_cast<int64_t>(total / kMegabyte));
     });
     used.insert(report.modules.begin(), report.modules.end());
@@ -148,7 +163,7 @@ void merge_into_one(const MergeArgs& args, const std::vector<network::WeightedLo
   if (args.no_metadata) {
     std::erase_if(metadata, [](const auto& item) { return item.first.starts_with("modelspec."); });
   }
-  network::write_lora_file(save_to, network::lora_tensors(modules, dtype), std::move(metadata));
+  write_lora(save_to, network::lora_tensors(modules, dtype), std::move(metadata));
   log::info("{}: {} LoRAs, {} modules", save_to, loras.size(), modules.size());
 }
 
@@ -163,6 +178,7 @@ int run_merge(const Words& words) {
   const bool into_checkpoint =
       args.checkpoint || args.checkpoint_other_name || args.clip_l || args.clip_g || args.t5xxl;
   check(args, into_checkpoint);
+  check_files(args);
   const auto loras = network::read_weighted_loras(args.models, args.ratios);
   into_checkpoint ? merge_into_files(args, loras) : merge_into_one(args, loras);
   return 0;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/python_format.h"
 #include "cli/command_options.h"
+#include "cli/output_files.h"
 #include "network/lora_concat.h"
 #include "network/lora_resize.h"
 #include "tensor/dtype.h"
@@ -71,7 +72,9 @@ int run_resize(const Words& words) {
   const auto save_to = required(args.save_to, "--save_to", "the file to write");
   const auto resize = resize_options(args);
   const auto dtype = tensor::dtype_from_precision(args.precision.value_or("float"), "--save_precision");
+  check_outputs({{"--model", path}}, {{"--save_to", save_to}});
   const auto lora = network::read_any_lora(path);
+  network::check_finite(lora);
   int64_t old_rank = 0;
   double sum = 0, squares = 0;
   const auto report = [&](const network::ResizedModule& module) {
@@ -86,7 +89,7 @@ int run_resize(const Words& words) {
   const auto modules = network::resize_modules(lora, resize, report);
   auto metadata = lora.file.metadata;
   tell_in_metadata(metadata, args, old_rank, modules);
-  network::write_lora_file(save_to, network::lora_tensors(modules, dtype), std::move(metadata));
+  write_lora(save_to, network::lora_tensors(modules, dtype), std::move(metadata));
   const double count = static_cast<double>(modules.size()), mean = sum / count;
   log::info("{}: {} modules, {:.2f}% of the Frobenius norm kept on average (standard deviation {:.3f})", save_to,
             modules.size(), 100 * mean, std::sqrt(std::max(squares / count - mean * mean, 0.0)));

@@ -22,9 +22,9 @@ int run_train(const Words& words) {
     fmt::print("{}", help_text());
     return 0;
   }
-  const auto file = parsed.options.find("config_file");
-  if (file != parsed.options.end() && parsed.options.count("output_config") != 0) {
-    write_config_file(config_file_path(std::get<std::string>(file->second.value)), parsed.options);
+  const auto file = config_file_path(parsed.options);
+  if (file && parsed.options.count("output_config") != 0) {
+    write_config_file(*file, parsed.options);
     return 0;
   }
   const BuiltConfig built = build_config(parsed.options);

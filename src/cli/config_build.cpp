@@ -10,7 +10,6 @@
 #include "cli/config_file.h"
 #include "cli/option_table.h"
 #include "cli/option_value.h"
-#include "optim/optimizer.h"
 #include "train/train_config_check.h"
 
 namespace loraptor::cli {
@@ -41,18 +40,6 @@ void set_recorded(const GivenOptions& given, TrainConfig& config) {
   }
 }
 
-/// Names the schedule options that the optimizer does not look at.
-void warn_of_unused_schedule(const TrainConfig& config, std::vector<std::string>& warnings) {
-  const auto traits = optim::optimizer_traits(config.optimizer);
-  if (!traits.own_schedule && !traits.schedule_free) return;
-  for (const auto& [name, origin] : config.origins) {
-    const bool is_its_own = name == "lr_scheduler" && config.schedule.lr_scheduler == "adafactor";
-    if (!name.starts_with("lr_") || is_its_own) continue;
-    warnings.push_back(fmt::format("--{} has no effect: {} {}.", name, traits.type,
-                                   traits.own_schedule ? "chooses its own learning rate" : "needs no schedule"));
-  }
-}
-
 /// All settings as they are after what others imply, each with its origin ("" for a default); secrets are left out.
 std::vector<train::GivenSetting> all_settings(TrainConfig& config) {
   std::vector<train::GivenSetting> all;
@@ -71,13 +58,16 @@ std::vector<train::GivenSetting> all_settings(TrainConfig& config) {
 BuiltConfig build_config(const GivenOptions& command_line) {
   BuiltConfig built;
   GivenOptions given;
-  if (const auto file = command_line.find("config_file"); file != command_line.end()) {
-    ConfigFile read = read_config_file(config_file_path(std::get<std::string>(file->second.value)));
+  if (const auto path = config_file_path(command_line)) {
+    ConfigFile read = read_config_file(*path);
     given = std::move(read.options);
     built.warnings = std::move(read.warnings);
     built.config.model_spec.other = std::move(read.other_metadata);
   }
   for (const auto& [name, value] : command_line) given[name] = value;
+  if (const auto output = given.find("output_config"); output != given.end() && output->second.value == Value(true)) {
+    built.warnings.emplace_back("--output_config has no effect without --config_file on the command line.");
+  }
 
   std::vector<std::string> problems;
   for (const Option& option : all_options()) {
@@ -94,7 +84,7 @@ BuiltConfig build_config(const GivenOptions& command_line) {
   for (std::string& warning : train::apply_implied_settings(built.config)) built.warnings.push_back(std::move(warning));
   for (std::string& problem : train::find_problems(built.config)) problems.push_back(std::move(problem));
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
-  warn_of_unused_schedule(built.config, built.warnings);
+  for (std::string& warning : train::find_unused_settings(built.config)) built.warnings.push_back(std::move(warning));
   built.config.all = all_settings(built.config);
   std::copy_if(built.config.all.begin(), built.config.all.end(), std::back_inserter(built.config.given),
                [](const auto& setting) { return !setting.origin.empty(); });

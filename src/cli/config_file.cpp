@@ -70,7 +70,7 @@ class FileReader {
   void take(const Entry& entry) {
     const Option* option = find_option(entry.key);
     if (option == nullptr) return take_unknown(entry);
-    Value value = converted(*option, entry);
+    Value value = option->takes_anything() ? recorded(*option, entry) : converted(*option, entry);
     check_choice(*option, value);
     file_.options[option->name] = Given{std::move(value), path_.filename().string()};
   }
@@ -88,6 +88,18 @@ class FileReader {
 
   void warn(const Entry& entry, const std::string& text) {
     file_.warnings.push_back(fmt::format("[{}:{}] {}: {}", path_.string(), entry.position.line, entry.key, text));
+  }
+
+  /// A value that nothing reads: of the option's kind where it fits, else as it is written.
+  Value recorded(const Option& option, const Entry& entry) {
+    try {
+      return converted(option, entry);
+    } catch (const UsageError&) {
+      if (const auto word = word_of(*entry.node)) return *word;
+      std::ostringstream text;
+      entry.node->visit([&](const auto& node) { text << node; });
+      return text.str();
+    }
   }
 
   Value converted(const Option& option, const Entry& entry) {
@@ -120,7 +132,9 @@ class FileReader {
     const auto text = entry.node->value_exact<std::string>();
     if (!text) throw wrong_type(option, entry);
     Value value = parse_word(option, *text);
-    warn(entry, fmt::format("got the text \"{}\", taken as {}.", *text, python_text(value)));
+    if (!std::holds_alternative<std::string>(value)) {
+      warn(entry, fmt::format("got the text \"{}\", taken as {}.", *text, python_text(value)));
+    }
     return value;
   }
 
@@ -219,7 +233,11 @@ std::string toml_value(const Value& value) {
 
 }  // namespace
 
-std::filesystem::path config_file_path(const std::string& name) {
+std::optional<std::filesystem::path> config_file_path(const GivenOptions& command_line) {
+  const auto given = command_line.find("config_file");
+  if (given == command_line.end()) return std::nullopt;
+  const auto& name = std::get<std::string>(given->second.value);
+  if (name.empty()) return std::nullopt;
   return name.ends_with(".toml") ? name : name + ".toml";
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/signals.h"
+#include "base/thread_waits.h"
 #include "cli/command.h"
 #include "cli/help.h"
 #include "dist/world.h"
@@ -33,6 +34,7 @@ void print_out_of_memory(const std::string& message) {
 /// Runs the command that the words name and returns the exit status.
 int run(int argc, char** argv) {
   using namespace loraptor;
+  const ThreadWaits waits;
   try {
     return cli::run_command(cli::Words(argv + 1, argv + argc));
   } catch (const UsageError& error) {

@@ -53,8 +53,11 @@ struct Option {
   std::string note{};           // reason or alternative, for the statuses other than `works`
   std::string metadata_name{};  // of an option without effect whose value the metadata record; empty: not recorded
   bool is_addition = false;     // not an option of the reference
-  bool is_silent = false;       // no warning although it has no effect
+  bool is_silent = false;       // no warning: what it asks for is what happens anyway
   bool is_secret = false;       // its value is never shown nor written
+
+  /// Whether its value can be anything, as nothing reads it; at most the metadata record it.
+  bool takes_anything() const { return status == Status::no_effect && std::holds_alternative<std::monostate>(field); }
 
   Option one_of(std::vector<std::string> allowed) && {
     choices = std::move(allowed);

@@ -53,9 +53,17 @@ class WordReader {
   bool asks_for_help() const {
     for (const std::string& word : words_) {
       if (word == "--") return false;
-      if (word == "-h" || word == "--help") return true;
+      if (word == "-h" || is_help(word)) return true;
     }
     return false;
+  }
+
+  /// `--help`, also abbreviated, as far as no option begins like that.
+  bool is_help(const std::string& word) const {
+    constexpr size_t kDashes = 2;
+    if (word.size() <= kDashes || !std::string_view("--help").starts_with(word)) return false;
+    return std::none_of(options_.begin(), options_.end(),
+                        [&](const Option& option) { return option.name.starts_with(word.substr(kDashes)); });
   }
 
   void classify() {

@@ -20,7 +20,7 @@ using GivenOptions = std::map<std::string, Given>;
 
 struct ParsedWords {
   GivenOptions options;
-  bool wants_help = false;           // -h or --help was among the words; then `options` is empty
+  bool wants_help = false;           // -h or --help, also abbreviated, was among the words; then `options` is empty
   std::vector<std::string> plain{};  // words that are no option and no value of one, where they are allowed
 };
 

@@ -57,6 +57,7 @@ const char* expectation(Kind kind) {
 template <class T>
 Value required(const Option& option, std::string_view text, const std::optional<T>& parsed) {
   if (parsed) return *parsed;
+  if (option.takes_anything()) return std::string(text);
   throw UsageError(fmt::format("[--{}] value: got '{}', expected {}.", option.name, text, expectation(option.kind)));
 }
 
@@ -122,7 +123,7 @@ Value parse_word(const Option& option, std::string_view text) {
 }
 
 void check_choice(const Option& option, const Value& value) {
-  if (option.choices.empty()) return;
+  if (option.choices.empty() || option.takes_anything()) return;
   std::vector<std::string> words{python_text(value)};
   if (const auto* list = std::get_if<std::vector<std::string>>(&value)) words = *list;
   for (const std::string& word : words) {

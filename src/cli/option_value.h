@@ -20,10 +20,11 @@ std::optional<double> parse_number(std::string_view text);
 std::optional<StepsOrFraction> parse_steps_or_fraction(std::string_view text);
 
 /// One word as a value of `option`; for list options one element, as a list of one.
+/// A word that does not fit an option whose value nothing reads stays text.
 /// Throws UsageError naming the option, the word and what was expected, also for a wrong choice.
 Value parse_word(const Option& option, std::string_view text);
 
-/// Throws UsageError unless `value` is among the option's choices.
+/// Throws UsageError unless `value` is among the option's choices, or nothing reads it.
 void check_choice(const Option& option, const Value& value);
 
 /// str() of the value as the reference would hold it: None, True, 1, 0.1, text, ['a', 'b'].

@@ -28,6 +28,9 @@ std::vector<Option> model_options() {
                  "Probability that the CLIP-L part of a sample's conditioning is replaced by zeros."),
           option("--clip_g_dropout_rate", FIELD(model.clip_g_dropout_rate), "The same for CLIP-G."),
           option("--t5_dropout_rate", FIELD(model.t5_dropout_rate), "The same for T5."),
+          option("--t5_internal_dropout", FIELD(model.t5_internal_dropout),
+                 "Dropout inside T5 in training steps; only where T5 is trained (--network_args train_t5xxl=True).")
+              .addition(),
           option("--t5xxl_device", FIELD(model.t5xxl_device), "Device T5 runs on; default: that of the other models."),
           option("--t5xxl_dtype", FIELD(model.t5xxl_dtype), "Type T5 runs in; default: the mixed-precision type."),
           option("--pos_emb_random_crop_rate", FIELD(model.pos_emb_random_crop_rate),
@@ -35,8 +38,13 @@ std::vector<Option> model_options() {
           option("--enable_scaled_pos_embed", FIELD(model.enable_scaled_pos_embed),
                  "Fresh position tables, one per training resolution (for SD3.5 Medium)."),
           option("--kohya_compat", FIELD(model.kohya_compat),
-                 "Bring back behaviour of sd-scripts that Loraptor corrects; recorded in the metadata.")
-              .one_of({"attn2", "timesteps", "masks", "alpha_qkv", "all"})
+                 "Bring back behaviour of sd-scripts that Loraptor corrects; recorded in the metadata: attn2, the "
+                 "second attention of SD3.5 Medium with heads cut otherwise; timesteps, rounded to the compute type; "
+                 "masks, without effect unless captions are cached; t5_dropout, 10 % inside a T5 that runs live with "
+                 "--gradient_checkpointing; step_count, which starts at 0 with --resume, --initial_step and "
+                 "--initial_epoch unless batches are skipped (never with --auto_resume); alpha_qkv, saved unchanged "
+                 "with split_qkv.")
+              .one_of({"attn2", "timesteps", "masks", "t5_dropout", "step_count", "alpha_qkv", "all"})
               .addition(),
       });
 }

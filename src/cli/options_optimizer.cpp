@@ -36,7 +36,8 @@ std::vector<Option> optimizer_options() {
           option("--lr_scheduler_timescale", FIELD(schedule.lr_scheduler_timescale),
                  "Time scale of inverse_sqrt; default: the warm-up, or 10000 without one."),
           option("--lr_scheduler_min_lr_ratio", FIELD(schedule.lr_scheduler_min_lr_ratio),
-                 "Floor as a fraction of the learning rate, for cosine_with_min_lr and warmup_stable_decay."),
+                 "Floor as a fraction of the learning rate, for cosine_with_min_lr (also as min_lr=1e-6, a rate, in "
+                 "--lr_scheduler_args) and warmup_stable_decay."),
       });
 }
 

@@ -33,8 +33,8 @@ std::vector<Option> without_effect() {
           ignored("--scale_v_pred_loss_like_noise_pred", Kind::flag, false, kOtherModels),
           ignored("--v_pred_like_loss", Kind::number, unset, kOtherModels),
           ignored("--conditioning_data_dir", Kind::text, unset, "masks are declared in the data set file"),
-          ignored("--mem_eff_attn", Kind::flag, false, "attention is always the fused one").silent(),
-          ignored("--xformers", Kind::flag, false, "attention is always the fused one").silent(),
+          ignored("--mem_eff_attn", Kind::flag, false, "attention is always the fused one, as with --sdpa"),
+          ignored("--xformers", Kind::flag, false, "attention is always the fused one, as with --sdpa"),
           ignored("--sdpa", Kind::flag, false, "attention is always the fused one").silent(),
           ignored("--dynamo_backend", Kind::text, std::string("inductor"), "it acts only with --torch_compile")
               .one_of({"eager", "aot_eager", "inductor", "aot_ts_nvfuser", "nvprims_nvfuser", "cudagraphs", "ofi",

@@ -50,14 +50,16 @@ class SafetensorsFile : public std::enable_shared_from_this<SafetensorsFile> {
 
 /// Header and data offsets of a file with these tensors, in the order of the reference's writer: dtype descending
 /// (BOOL < U8 < I8 < F8_E5M2 < F8_E4M3 < I16 < F16 < BF16 < I32 < F32 < F64 < I64), then name; `__metadata__` comes
-/// first, sorted by key, and is left out if empty. Names must be distinct.
+/// first, sorted by key. Names must be distinct.
+///   always_metadata   write `__metadata__` if it is empty too, as Python's safetensors does with `metadata={}`
 /// Ref: safetensors 0.4.5 safetensors/src/tensor.rs:prepare.
 struct SafetensorsLayout {
   std::string header;         // with its 8-byte length, padded with blanks to a multiple of 8
   std::vector<size_t> order;  // indices into the tensors
   uint64_t data_bytes = 0;
 };
-SafetensorsLayout safetensors_layout(const NamedTensors& tensors, const Metadata& metadata);
+SafetensorsLayout safetensors_layout(const NamedTensors& tensors, const Metadata& metadata,
+                                     bool always_metadata = false);
 
 /// Writes a file atomically. Tensors may be on any device and of any strides; one is copied at a time.
 /// Throws FileError.

@@ -38,7 +38,7 @@ std::string metadata_member(const Metadata& metadata) {
 
 }  // namespace
 
-SafetensorsLayout safetensors_layout(const NamedTensors& tensors, const Metadata& metadata) {
+SafetensorsLayout safetensors_layout(const NamedTensors& tensors, const Metadata& metadata, bool always_metadata) {
   SafetensorsLayout layout;
   layout.order.resize(tensors.size());
   std::iota(layout.order.begin(), layout.order.end(), size_t{0});
@@ -48,7 +48,7 @@ SafetensorsLayout safetensors_layout(const NamedTensors& tensors, const Metadata
     return rank_a != rank_b ? rank_a > rank_b : tensors[a].first < tensors[b].first;
   });
   std::string json = "{";
-  if (!metadata.empty()) json += metadata_member(metadata);
+  if (always_metadata || !metadata.empty()) json += metadata_member(metadata);
   for (size_t index : layout.order) {
     const auto& [name, tensor] = tensors[index];
     if (json.size() > 1) json += ',';

@@ -4,11 +4,9 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 
+#include "base/atomic_file.h"
 #include "base/clock.h"
-#include "base/error.h"
 
 namespace loraptor::io {
 namespace {
@@ -72,6 +70,16 @@ std::string event(int64_t step) {
   return out;
 }
 
+/// Makes an empty one.
+std::filesystem::path new_event_file(const std::filesystem::path& folder) {
+  char host[256] = "localhost";
+  ::gethostname(host, sizeof host - 1);
+  auto path =
+      folder / fmt::format("events.out.tfevents.{}.{}.{}.0", static_cast<int64_t>(unix_time()), host, ::getpid());
+  write_file(path, "");
+  return path;
+}
+
 }  // namespace
 
 uint32_t crc32c(const std::string& bytes) {
@@ -94,20 +102,11 @@ uint32_t masked_crc32c(const std::string& bytes) {
   return (crc >> 15 | crc << 17) + 0xA282EAD8u;
 }
 
-EventFile::EventFile(const std::filesystem::path& folder) {
-  std::error_code code;
-  std::filesystem::create_directories(folder, code);
-  char host[256] = "localhost";
-  ::gethostname(host, sizeof host - 1);
-  path_ = folder / fmt::format("events.out.tfevents.{}.{}.{}.0", static_cast<int64_t>(unix_time()), host, ::getpid());
-  file_ = std::fopen(path_.c_str(), "wb");
-  if (file_ == nullptr) throw FileError(path_, fmt::format("event file cannot be created: {}.", std::strerror(errno)));
+EventFile::EventFile(const std::filesystem::path& folder) : file_(new_event_file(folder)) {
   std::string first = event(0);
   put_bytes(first, 3, "brain.Event:2");  // file_version
   write_record(first);
 }
-
-EventFile::~EventFile() { std::fclose(file_); }
 
 void EventFile::add_scalar(const std::string& tag, double value, int64_t step) {
   std::string scalar;  // Summary.Value
@@ -165,9 +164,7 @@ void EventFile::write_record(const std::string& data) {
   put_raw(record, masked_crc32c(length));
   record += data;
   put_raw(record, masked_crc32c(data));
-  if (std::fwrite(record.data(), 1, record.size(), file_) != record.size() || std::fflush(file_) != 0) {
-    throw FileError(path_, fmt::format("event file cannot be written: {}.", std::strerror(errno)));
-  }
+  file_.write(record);
 }
 
 }  // namespace loraptor::io

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "base/append_file.h"
 
 namespace loraptor::io {
 
@@ -20,11 +21,8 @@ class EventFile {
  public:
   /// Creates the folder and the file. Throws FileError.
   explicit EventFile(const std::filesystem::path& folder);
-  ~EventFile();
-  EventFile(const EventFile&) = delete;
-  EventFile& operator=(const EventFile&) = delete;
 
-  /// Appends a scalar; it is visible to readers at once. Throws FileError.
+  /// Appends a scalar; it is visible to readers at once. Throws FileError; the records before stay readable then.
   void add_scalar(const std::string& tag, double value, int64_t step);
   /// Appends a text, shown (as Markdown) under TensorBoard's "Text".
   void add_text(const std::string& tag, const std::string& text, int64_t step);
@@ -33,14 +31,13 @@ class EventFile {
   /// Ref: tensorboard/plugins/hparams/plugin_data.proto, api.proto.
   void add_hparams(const std::vector<std::pair<std::string, HparamValue>>& values);
 
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return file_.path(); }
 
  private:
   void write_summary(const std::string& value, int64_t step);
   void write_record(const std::string& event);
 
-  std::filesystem::path path_;
-  std::FILE* file_;
+  AppendFile file_;
 };
 
 /// CRC32C (Castagnoli) of bytes, and TFRecord's masked form.

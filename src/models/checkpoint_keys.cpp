@@ -25,12 +25,6 @@ bool contains(const Names& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// Scales of 8-bit weights belong to their weight (PartReader reads them); they are no tensors of their own.
-bool is_scale(const std::string& name) {
-  return name.ends_with(".scale_weight") || name.ends_with(".scale_input") || name == "scaled_fp8" ||
-         name.ends_with(".scaled_fp8");
-}
-
 TensorNames direct(const Names& plain, const std::string& prefix) {
   TensorNames names;
   for (const auto& name : plain) {
@@ -90,6 +84,11 @@ std::optional<TensorNames> find_encoder(Part part, const Names& file_names, bool
 }
 
 }  // namespace
+
+bool is_scale(const std::string& name) {
+  return name.ends_with(".scale_weight") || name.ends_with(".scale_input") || name == "scaled_fp8" ||
+         name.ends_with(".scaled_fp8");
+}
 
 std::string part_name(Part part) {
   switch (part) {

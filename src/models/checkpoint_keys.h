@@ -24,6 +24,10 @@ struct TensorSource {
 /// Plain name (as in the original files, without prefix) -> source.
 using TensorNames = std::map<std::string, TensorSource>;
 
+/// Whether a name is that of a scale beside an 8-bit weight (`.scale_weight`, `.scale_input`) or of the mark of files
+/// that have them (`scaled_fp8`): they belong to the weights (PartReader reads them) and are no tensors of their own.
+bool is_scale(const std::string& name);
+
 /// Finds the tensors of a part among the names of a file.
 ///   embedded   true: the file is the main checkpoint, so encoders must carry their prefix there
 /// Known forms: MMDiT with prefix `model.diffusion_model.` or without, or in diffusers' names; VAE with prefix

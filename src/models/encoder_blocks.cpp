@@ -32,6 +32,12 @@ at::Tensor attend(const AttentionInputs& inputs) {
   const auto split = [&](const at::Tensor& x) {  // [B,T,D] -> [B,h,T,D/h]
     return x.view({x.size(0), x.size(1), inputs.heads, -1}).transpose(1, 2);
   };
+  if (inputs.dropout.defined()) {
+    LORAPTOR_ASSERT(!inputs.causal && inputs.bias.defined() && at::isFloatingType(inputs.bias.scalar_type()));
+    const auto scores = at::matmul(split(inputs.q), split(inputs.k).transpose(2, 3)) * inputs.scale + inputs.bias;
+    const auto weights = at::softmax(scores, -1, at::kFloat) * inputs.dropout.to(scores.device());  // [B,h,T,T]
+    return at::matmul(weights.to(inputs.v.scalar_type()), split(inputs.v)).transpose(1, 2).flatten(2);
+  }
   const auto bias = inputs.bias.defined() ? std::optional<at::Tensor>(inputs.bias) : std::nullopt;
   const auto out = at::scaled_dot_product_attention(split(inputs.q), split(inputs.k), split(inputs.v), bias,
                                                     /*dropout_p=*/0.0, inputs.causal, inputs.scale);

@@ -31,9 +31,10 @@ int64_t out_features(const PartReader& reader, const std::string& name);
 struct AttentionInputs {
   at::Tensor q, k, v;  // [B,T,D] in the compute dtype
   int64_t heads;
-  at::Tensor bias;  // bool (true: may attend) or added to the scores, broadcast to [B,h,T,T]; undefined: none
-  bool causal;      // only without bias
-  double scale;     // factor of q k^T
+  at::Tensor bias;          // bool (true: may attend) or added to the scores, broadcast to [B,h,T,T]; undefined: none
+  bool causal;              // only without bias
+  double scale;             // factor of q k^T
+  at::Tensor dropout = {};  // float32 [B,h,T,T], what the softmax is multiplied with; undefined: nothing
 };
 
 /// Attention over heads -> [B,T,D].

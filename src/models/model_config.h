@@ -28,7 +28,8 @@ struct ModelConfig {
   std::optional<std::string> t5xxl_dtype;                    // dtype T5 runs in; unset: the mixed-precision type
   double pos_emb_random_crop_rate = 0.0;                     // probability, per step, of a random position window
   bool enable_scaled_pos_embed = false;                      // fresh position tables, one per training resolution
-  std::vector<std::string> kohya_compat;                     // attn2, timesteps, masks, alpha_qkv, all
+  double t5_internal_dropout = 0.0;                          // dropout inside a T5 that is trained
+  std::vector<std::string> kohya_compat;                     // see the option's help
 };
 
 }  // namespace loraptor::models

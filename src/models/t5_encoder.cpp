@@ -89,39 +89,51 @@ at::Tensor T5Encoder::attention_bias(int64_t tokens, const std::optional<at::Ten
   return bias.to(blocks_.front().q.compute_dtype()).contiguous();
 }
 
-at::Tensor T5Encoder::run_block(const Block& block, const at::Tensor& h, const at::Tensor& bias) const {
+at::Tensor T5Encoder::run_block(int64_t number, const at::Tensor& h, const at::Tensor& bias,
+                                const ActivationDropout& dropout) const {
+  const Block& block = blocks_[static_cast<size_t>(number)];
+  const auto dropped = [&](const at::Tensor& value, const char* place) {
+    return dropout.apply(value, block_path(number, place));
+  };
+  const int64_t heads = position_bias_.size(1), tokens = h.size(1);
   const auto x = block.norm1.forward(h);
-  const auto attention = attend(
-      {block.q.forward(x), block.k.forward(x), block.v.forward(x), position_bias_.size(1), bias, false, /*scale=*/1.0});
-  const auto middle = h + block.o.forward(attention);
+  AttentionInputs inputs{block.q.forward(x), block.k.forward(x), block.v.forward(x), heads, bias, false, /*scale=*/1.0};
+  if (dropout.is_on()) {
+    inputs.dropout = dropout.mask(block_path(number, "0.weights"), {h.size(0), heads, tokens, tokens});
+  }
+  const auto middle = h + dropped(block.o.forward(attend(inputs)), "0.output");
   const auto y = block.norm2.forward(middle);
   const auto gate = at::gelu(block.wi_0.forward(y), "tanh");
   const auto value = block.wi_1.forward(y);
-  if (block.wo.compute_dtype() != at::kHalf) return middle + block.wo.forward(gate * value);
+  if (block.wo.compute_dtype() != at::kHalf) {
+    return middle + dropped(block.wo.forward(dropped(gate * value, "1.product")), "1.output");
+  }
   // The product and wo's output pass float16's limit in some layers of T5-XXL; wo is linear, so a factor may move.
-  const auto scaled = gate.to(at::kFloat) * value * kHalfScale;
-  return middle + block.wo.forward(scaled).to(at::kFloat) / kHalfScale;
+  const auto scaled = dropped(gate.to(at::kFloat) * value * kHalfScale, "1.product");
+  return middle + dropped(block.wo.forward(scaled).to(at::kFloat) / kHalfScale, "1.output");
 }
 
 at::Tensor T5Encoder::forward(const at::Tensor& ids, const std::optional<at::Tensor>& mask,
-                              const ActivationTrace& trace) const {
+                              const ActivationTrace& trace, const ActivationDropout& dropout) const {
   LORAPTOR_ASSERT(ids.dim() == 2);
   const auto bias = attention_bias(ids.size(1), mask);
   auto h = at::embedding(embedding_, ids.to(device(), at::kLong)).to(at::kFloat);
   if (trace) trace("embeddings", h);
+  h = dropout.apply(h, "embeddings");
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const Block& block = blocks_[i];
-    const auto forward = [this, &block, bias](const std::vector<at::Tensor>& in) -> std::vector<at::Tensor> {
-      return {run_block(block, in[0], bias)};
+    const auto number = static_cast<int64_t>(i);
+    const auto forward = [this, number, bias, dropout](const std::vector<at::Tensor>& in) -> std::vector<at::Tensor> {
+      return {run_block(number, in[0], bias, dropout)};
     };
     h = runner_->run(
-        {static_cast<int64_t>(i),
+        {number,
          forward,
          {h},
          adapter_parameters({&block.q, &block.k, &block.v, &block.o, &block.wi_0, &block.wi_1, &block.wo})})[0];
     if (trace) trace(fmt::format("after_layer{}", i), h);
   }
-  return final_norm_.forward(h);
+  return dropout.apply(final_norm_.forward(h), "output");
 }
 
 void T5Encoder::visit_linears(const nn::LinearVisitor& visit) {

@@ -14,8 +14,8 @@ namespace loraptor::network {
 
 /// One module of a file.
 struct FactorSet {
-  Factors factors;
-  at::Tensor dora_scale;        // undefined: none
+  Factors factors;              // matrices; kernels are flattened
+  at::Tensor dora_scale;        // [out,1] or [1,in]; undefined: none
   std::optional<double> alpha;  // unset: the rank
   double strength() const;      // alpha / rank
   bool is_dora() const { return dora_scale.defined(); }
@@ -31,7 +31,8 @@ struct FactorFile {
 bool is_beyond_lora(const std::filesystem::path& path);
 
 /// Reads such a file; tensors are views of the mapped file. Throws FileError for a malformed file, an incomplete
-/// module, a Tucker decomposition (keys with _t1, _t2, lora_mid), or a file without any module.
+/// module, factors that do not fit together, tensors of a module beside them (a Tucker decomposition, a trained bias),
+/// an alpha that is no finite scalar, or a file without any module.
 FactorFile read_factor_file(const std::filesystem::path& path);
 
 }  // namespace loraptor::network

@@ -42,6 +42,15 @@ const char* title_of(const AlgoArgs& args) {
   return "";
 }
 
+/// The strength follows the file's alpha.
+void take_alpha(FactorModule& module, double alpha, const std::filesystem::path& path) {
+  // Files hold it in float32: 0.9 comes back as 0.8999999762.
+  if (static_cast<float>(alpha) == static_cast<float>(module.alpha())) return;
+  log::warn_once(fmt::format("[{}] the file's alpha is used in training too: got {}, the options say {}.",
+                             path.string(), alpha, module.alpha()));
+  module.set_alpha(alpha);
+}
+
 }  // namespace
 
 FactorNetwork::FactorNetwork(const NetworkConfig& config, const NetworkArgs& args, std::vector<ModulePlan> plans,
@@ -137,7 +146,7 @@ void FactorNetwork::load(const std::filesystem::path& path) {
       }
       at::Tensor(leaf).copy_(value);
     }
-    if (found->second.alpha) module->set_alpha(*found->second.alpha);
+    if (found->second.alpha) take_alpha(*module, *found->second.alpha, path);
     ++used;
   }
   if (used == 0) throw FileError(path, "modules: got none of this network's, expected some.");

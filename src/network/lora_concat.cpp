@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "base/clock.h"
@@ -89,6 +90,21 @@ WeightedLora read_any_lora(const std::filesystem::path& path) {
   return lora;
 }
 
+void check_finite(const WeightedLora& lora) {
+  const auto check = [&](const std::string& module, const at::Tensor& values) {
+    if (!values.defined() || values.to(at::kFloat).isfinite().all().item<bool>()) return;
+    throw FileError(lora.file.path, fmt::format("{}: got NaN or infinite values, expected finite ones.", module));
+  };
+  for (const auto& [name, pair] : lora.file.modules) {
+    check(name, pair.down);
+    check(name, pair.up);
+  }
+  for (const auto& [name, set] : lora.factors) {
+    for (const auto& [key, factor] : set.factors) check(name, factor);
+    check(name, set.dora_scale);
+  }
+}
+
 std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths, const std::vector<double>& ratios,
                                               const LoraFlags& flags) {
   if (paths.empty()) {
@@ -98,9 +114,14 @@ std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& pa
     throw UsageError(fmt::format("[{}] got {} numbers, expected one for each of the {} files of {}.", flags.ratios,
                                  ratios.size(), paths.size(), flags.files));
   }
+  for (const double ratio : ratios) {
+    if (std::isfinite(static_cast<float>(ratio))) continue;
+    throw UsageError(fmt::format("[{}] got {}, expected finite numbers (of float32).", flags.ratios, ratio));
+  }
   std::vector<WeightedLora> loras;
   for (size_t i = 0; i < paths.size(); ++i) {
     loras.push_back(read_any_lora(paths[i]));
+    check_finite(loras.back());
     if (!ratios.empty()) loras.back().ratio = ratios[i];
   }
   return loras;

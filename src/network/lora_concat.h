@@ -23,6 +23,9 @@ struct WeightedLora {
 /// read_lora_file and read_factor_file do.
 WeightedLora read_any_lora(const std::filesystem::path& path);
 
+/// Throws FileError, with the module's name, for NaN or infinite values.
+void check_finite(const WeightedLora& lora);
+
 /// The flags of a list of files and of the list of their strengths, for messages.
 struct LoraFlags {
   const char* files;
@@ -30,7 +33,8 @@ struct LoraFlags {
 };
 
 /// Reads the files of a command. No ratios: 1 each.
-/// Throws UsageError if their numbers differ or there is no file, FileError as read_any_lora does.
+/// Throws UsageError if their numbers differ, a ratio is not finite or there is no file, FileError as read_any_lora
+/// does and for values that are not finite.
 std::vector<WeightedLora> read_weighted_loras(const std::vector<std::string>& paths, const std::vector<double>& ratios,
                                               const LoraFlags& flags = {"--models", "--ratios"});
 

@@ -2,12 +2,14 @@
 
 #include <fmt/ranges.h>
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "network/key_names.h"
 #include "network/peft_keys.h"
+#include "tensor/dtype.h"
 
 namespace loraptor::network {
 namespace {
@@ -29,6 +31,13 @@ void check_pair(const std::filesystem::path& path, const std::string& name, cons
     if (half.dim() < 2) {
       throw FileError(path, fmt::format("{}{}: got shape {}, expected a matrix.", name, key, shape_text(half)));
     }
+    if (!half.is_floating_point()) {
+      throw FileError(path, fmt::format("{}{}: got dtype {}, expected floats.", name, key,
+                                        tensor::safetensors_name(half.scalar_type())));
+    }
+  }
+  if (pair.rank() == 0) {
+    throw FileError(path, fmt::format("{}: got down {} of rank 0, expected at least 1.", name, shape_text(pair.down)));
   }
   if (pair.up.flatten(1).size(1) != pair.rank()) {
     throw FileError(path, fmt::format("{}: got up {} for down {}, expected equal ranks.", name, shape_text(pair.up),
@@ -61,11 +70,36 @@ at::Tensor LoraPair::delta() const {
   return at::mm(b, a).mul_(scale());
 }
 
-LoraFile read_lora_file(const std::filesystem::path& path) {
+double alpha_value(const at::Tensor& tensor, const std::string& key, const std::filesystem::path& path) {
+  if (tensor.numel() != 1) {
+    throw FileError(path, fmt::format("{}: got shape {}, expected a scalar.", key, shape_text(tensor)));
+  }
+  const double alpha = tensor.to(at::kDouble).item<double>();
+  if (!std::isfinite(alpha)) {
+    throw FileError(path, fmt::format("{}: got {}, expected a finite number.", key, alpha));
+  }
+  return alpha;
+}
+
+FileError foreign_part(const std::filesystem::path& path, const std::string& key) {
+  const auto has = [&](std::string_view part) { return key.find(part) != std::string::npos; };
+  const char* what = "another part of a module";
+  if (has("lora_magnitude_vector") || has(".dora_scale")) {
+    what = "a part of DoRA";
+  } else if (has("lora_mid") || has("_t1") || has("_t2")) {
+    what = "a Tucker decomposition";
+  } else if (has("bias") || key.ends_with(".diff_b")) {
+    what = "a trained bias";
+  }
+  return {path, fmt::format("{}: got {}, expected lora_down and lora_up (lora_A and lora_B) with alpha alone: without "
+                            "it the module would act otherwise.\nHint: merge the file with the program that made it, "
+                            "then `loraptor extract` makes a plain LoRA of the difference.",
+                            key, what)};
+}
+
+LoraFile native_modules(const io::NamedTensors& tensors, const std::filesystem::path& path) {
   LoraFile file;
   file.path = path;
-  auto tensors = read_tensors(path, file.metadata);
-  if (has_peft_names(tensors)) tensors = from_peft(tensors, path);
   std::map<std::string, double> alphas;
   for (const auto& [key, tensor] : tensors) {
     const auto [module, suffix] = split_key(key);
@@ -75,20 +109,29 @@ LoraFile read_lora_file(const std::filesystem::path& path) {
     } else if (known && suffix == kUpKey) {
       file.modules[module].up = tensor;
     } else if (known && suffix == kAlphaKey) {
-      if (tensor.numel() != 1) {
-        throw FileError(path, fmt::format("{}: got shape {}, expected a scalar.", key, shape_text(tensor)));
-      }
-      alphas[module] = tensor.to(at::kDouble).item<double>();
+      alphas[module] = alpha_value(tensor, key, path);
     } else {
       file.unknown_keys.push_back(key);
     }
   }
+  for (const auto& key : file.unknown_keys) {
+    if (file.modules.count(split_key(key).module) != 0) throw foreign_part(path, key);
+  }
+  finish_modules(file, alphas);
+  return file;
+}
+
+LoraFile read_lora_file(const std::filesystem::path& path) {
+  io::Metadata metadata;
+  auto tensors = read_tensors(path, metadata);
+  if (has_peft_names(tensors)) tensors = from_peft(tensors, path, metadata);
+  LoraFile file = native_modules(tensors, path);
   if (file.modules.empty()) {
     throw FileError(path, fmt::format("LoRA modules: got none among {} tensors{}, expected names such as "
                                       "lora_unet_joint_blocks_0_x_block_attn_qkv.lora_down.weight.",
                                       tensors.size(), tensors.empty() ? "" : " (first: " + tensors[0].first + ")"));
   }
-  finish_modules(file, alphas);
+  file.metadata = std::move(metadata);
   return file;
 }
 
@@ -119,7 +162,7 @@ std::string legacy_hash(const io::NamedTensors& tensors, const io::Metadata& met
   for (const auto& [key, value] : metadata) {
     if (key.starts_with("ss_")) counted[key] = value;
   }
-  const auto layout = io::safetensors_layout(tensors, counted);
+  const auto layout = io::safetensors_layout(tensors, counted, /*always_metadata=*/true);
   Sha256 hash;
   uint64_t position = 0;
   const auto add = [&](const void* data, size_t bytes) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "io/safetensors.h"
 
 namespace loraptor::network {
@@ -31,10 +32,23 @@ struct LoraFile {
   std::vector<std::string> unknown_keys;    // tensors that are no part of a LoRA pair
 };
 
-/// Reads a LoRA file with native names or with PEFT names (network/peft_keys.h). Tensors are views of the mapped file.
-/// Throws FileError for a malformed file, a module without its down or up half, halves that do not fit together, an
-/// alpha that is no scalar, or a file without any module.
+/// Reads a LoRA file with native names or with PEFT names (network/peft_keys.h says where their strength comes from).
+/// Tensors are views of the mapped file. Throws FileError for a malformed file, a file without any module, and as
+/// native_modules.
 LoraFile read_lora_file(const std::filesystem::path& path);
+
+/// The modules among tensors with native names; a module without alpha gets its rank, with a warning.
+///   path   of the file they are from
+/// Throws FileError for a module without its down or up half, halves that do not fit together, have no rank or are no
+/// floats, an alpha that is no finite scalar, and for tensors of a module beside its pair.
+LoraFile native_modules(const io::NamedTensors& tensors, const std::filesystem::path& path);
+
+/// The value of an alpha. Throws FileError where it is no finite scalar.
+///   key   its name in the file
+double alpha_value(const at::Tensor& tensor, const std::string& key, const std::filesystem::path& path);
+
+/// The error for a tensor of a module that is beside what is read of it: without it the module would act otherwise.
+FileError foreign_part(const std::filesystem::path& path, const std::string& key);
 
 /// True if `pair` is the merged form of `parts` separate pairs: up is zero outside its diagonal blocks.
 bool is_block_diagonal(const LoraPair& pair, int64_t parts);

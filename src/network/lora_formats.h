@@ -20,11 +20,13 @@ std::string format_name(LoraFormat format);
 /// The format of a file with these tensors. Throws FileError if it is none of them.
 LoraFormat detect_format(const io::NamedTensors& tensors, const std::filesystem::path& path);
 
-/// The tensors in another format. To diffusers: network/peft_keys.h says how; to kohya likewise, with the strength
-/// lora_alpha / r of `adapter_config.json` beside a PEFT file as alpha (1 per rank, with a warning, where there is no
-/// such file). Products alpha / rank * up * down are equal before and after.
-///   to   kohya or diffusers: PEFT files hold one model only and are not written
-/// Throws FileError for modules that the other side has no name for, and for pairs that are not complete.
-io::NamedTensors convert_format(const io::NamedTensors& tensors, LoraFormat to, const std::filesystem::path& path);
+/// The tensors in another format: network/peft_keys.h says how, and where the strength of the pairs comes from.
+/// Products alpha / rank * up * down are equal before and after.
+///   to         kohya or diffusers: PEFT files hold one model only and are not written
+///   path       of the file; its folder may hold the configuration of PEFT
+///   metadata   of the file
+/// Throws FileError for modules that the other side has no name for, and as from_peft and to_peft.
+io::NamedTensors convert_format(const io::NamedTensors& tensors, LoraFormat to, const std::filesystem::path& path,
+                                const io::Metadata& metadata = {});
 
 }  // namespace loraptor::network

@@ -167,21 +167,6 @@ io::NamedTensors all_tensors(const std::filesystem::path& path) {
   return tensors;
 }
 
-/// The file as modules; PEFT files, which read_any_lora does not know, by way of a conversion.
-WeightedLora as_modules(const std::filesystem::path& path, const io::NamedTensors& tensors, LoraFormat format) {
-  if (format != LoraFormat::peft) return read_any_lora(path);
-  WeightedLora lora;
-  auto& file = lora.file;
-  file.path = path;
-  for (const auto& [name, tensor] : convert_format(tensors, LoraFormat::kohya, path)) {
-    const auto [module, suffix] = split_key(name);
-    if (suffix == kDownKey) file.modules[module].down = tensor;
-    if (suffix == kUpKey) file.modules[module].up = tensor;
-    if (suffix == kAlphaKey) file.modules[module].alpha = tensor.item<double>();
-  }
-  return lora;
-}
-
 Modules facts_of(const WeightedLora& lora) {
   Modules modules;
   for (const auto& [name, pair] : lora.file.modules) modules[name] = facts_of(pair);
@@ -200,7 +185,7 @@ bool is_lora(const std::vector<std::string>& names) {
 ordered_json lora_report(const std::filesystem::path& path) {
   const auto tensors = all_tensors(path);
   const LoraFormat format = detect_format(tensors, path);
-  const WeightedLora lora = as_modules(path, tensors, format);
+  const WeightedLora lora = read_any_lora(path);
   const LoraFile& file = lora.file;
   const Modules modules = facts_of(lora);
   int64_t parameters = 0;

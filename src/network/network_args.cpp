@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/suggest.h"
 
 namespace loraptor::network {
@@ -49,6 +48,17 @@ double parse_ratio(const std::string& key, std::string_view text) {
   return parse_number(key, text, 1e12, "a number from 0");
 }
 
+/// As the reference compares it, where `True` alone counts.
+bool parse_exact_true(NetworkArgs& args, const std::string& key, std::string_view text) {
+  if (text != "True" && text != "False") {
+    args.warnings.push_back(
+        fmt::format("[--network_args] {}={} counts as False, as in the reference: only True, spelt like this, switches "
+                    "it on.",
+                    key, text));
+  }
+  return text == "True";
+}
+
 bool parse_bool(const std::string& key, std::string_view text) {
   if (text != "True" && text != "False") refuse(key, text, "True or False, spelt like this");
   return text == "True";
@@ -83,7 +93,7 @@ void set_block_dim(NetworkArgs& args, const std::string& key, std::string_view v
 
 template <bool NetworkArgs::*field>
 void set_bool(NetworkArgs& args, const std::string& key, std::string_view value) {
-  args.*field = parse_bool(key, value);
+  args.*field = parse_exact_true(args, key, value);
 }
 
 template <bool AlgoArgs::*field>
@@ -123,16 +133,16 @@ void set_ratio(NetworkArgs& args, const std::string& key, std::string_view value
 }
 
 /// The reference lets conv_dim replace the rank that emb_dims gives the patch embedder; here emb_dims says it all.
-void set_conv(NetworkArgs&, const std::string& key, std::string_view value) {
+void set_conv(NetworkArgs& args, const std::string& key, std::string_view value) {
   parse_ratio(key, value);
-  log::warn_once(
+  args.warnings.push_back(
       fmt::format("[--network_args] {} has no effect: the only convolution, x_embedder, takes its rank from "
                   "the third number of emb_dims.",
                   key));
 }
 
-void set_dropout_leftover(NetworkArgs&, const std::string&, std::string_view) {
-  log::warn_once("[--network_args] dropout has no effect, as in the reference: use --network_dropout.");
+void set_dropout_leftover(NetworkArgs& args, const std::string&, std::string_view) {
+  args.warnings.emplace_back("[--network_args] dropout has no effect, as in the reference: use --network_dropout.");
 }
 
 const std::map<std::string, Setter>& setters() {
@@ -207,8 +217,9 @@ NetworkArgs parse_network_args(const std::vector<std::string>& items) {
     const auto setter = setters().find(key);
     if (setter == setters().end()) {
       const std::string near = did_you_mean(key, known);
-      throw UsageError(fmt::format("[--network_args] key: got '{}', expected one of {}.{}{}", key,
-                                   fmt::join(known, ", "), near.empty() ? "" : "\nHint: ", near));
+      args.warnings.push_back(fmt::format("[--network_args] unknown key {}, it has no effect. {}", key,
+                                          near.empty() ? fmt::format("Known are {}.", fmt::join(known, ", ")) : near));
+      continue;
     }
     setter->second(args, key, std::string_view(item).substr(equals + 1));
   }

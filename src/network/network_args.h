@@ -47,10 +47,13 @@ struct NetworkArgs {
   double loraplus_lr_ratio = 0;  // 0: no LoRA+
   double loraplus_unet_lr_ratio = 0;
   double loraplus_text_encoder_lr_ratio = 0;
+
+  std::vector<std::string> warnings;  // of items that do nothing
 };
 
-/// Reads key=value items. Throws UsageError for an item without '=', an unknown key (naming the nearest known ones) or
-/// a value of the wrong form. `dropout`, `conv_dim` and `conv_alpha` are accepted with a warning that they do nothing.
+/// Reads key=value items. Throws UsageError for an item without '=' or a value of the wrong form. As the reference
+/// does, it accepts unknown keys, and takes split_qkv, train_t5xxl and verbose for False unless they are exactly True;
+/// `warnings` names these (with the nearest known keys), and `dropout`, `conv_dim` and `conv_alpha`, which do nothing.
 /// Ref: sd-scripts@48d368f networks/lora_sd3.py:create_network.
 NetworkArgs parse_network_args(const std::vector<std::string>& items);
 

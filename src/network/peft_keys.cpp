@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "network/key_names.h"
+#include "network/lora_file.h"
+#include "network/peft_config.h"
 
 namespace loraptor::network {
 namespace {
@@ -137,6 +139,9 @@ at::Tensor order_rows(const at::Tensor& up, RowOrder order, int64_t in) {
 
 struct Halves {
   at::Tensor down, up;
+  std::string layer = {};            // its name for PEFT
+  std::optional<double> alpha = {};  // of the file
+  double strength = 1;               // of the product
 };
 
 /// q, k, v pairs (undefined where the file has none) as one pair.
@@ -172,10 +177,12 @@ void check_parts(const std::vector<Halves>& parts, const std::string& module, co
     if (!part.down.defined()) continue;
     if (first == nullptr) first = &part;
     const bool fits = part.down.dim() >= 2 && part.up.dim() >= 2 && part.up.size(1) == part.down.size(0) &&
+                      part.down.size(0) > 0 && part.down.is_floating_point() && part.up.is_floating_point() &&
                       part.down.sizes().slice(1) == first->down.sizes().slice(1) &&
                       part.up.size(0) == first->up.size(0);
     if (!fits) {
-      throw FileError(path, fmt::format("{}: got lora_A [{}] and lora_B [{}], expected shapes that fit together.",
+      throw FileError(path, fmt::format("{}: got lora_A [{}] and lora_B [{}], expected floats of shapes that fit "
+                                        "together.",
                                         module, fmt::join(part.down.sizes(), ","), fmt::join(part.up.sizes(), ",")));
     }
   }
@@ -202,8 +209,47 @@ struct Gathered {
   std::vector<Halves> parts;
 };
 
+/// A name cut into a layer that has a place and what follows ("lora_A.weight", "alpha", "lora_B.bias" …).
+struct PeftKey {
+  std::string layer, rest;
+  std::optional<PeftPlace> place;  // none: no layer of SD3
+
+  std::string module() const { return fill(place->rule->module, place->digits); }
+};
+
+PeftKey split_peft_key(const std::string& key) {
+  for (size_t dot = key.rfind('.'); dot != std::string::npos && dot > 0; dot = key.rfind('.', dot - 1)) {
+    if (auto place = find_place(key.substr(0, dot))) return {key.substr(0, dot), key.substr(dot + 1), std::move(place)};
+  }
+  return {};
+}
+
+double strength_of(const Halves& part, const PeftConfigs& configs) {
+  const int64_t rank = part.down.size(0);
+  if (part.alpha) return *part.alpha / static_cast<double>(rank);
+  const size_t dot = part.layer.find('.');
+  const auto config = configs.find(part.layer.substr(0, dot));
+  return config == configs.end() ? 1 : config->second.strength(part.layer.substr(dot + 1), rank);
+}
+
+/// The common strength of the parts that are there; where they differ, 1 with each folded into its lora_B.
+double take_strength(std::vector<Halves>& parts, const PeftConfigs& configs) {
+  std::vector<Halves*> there;
+  for (auto& part : parts) {
+    if (!part.down.defined()) continue;
+    part.strength = strength_of(part, configs);
+    there.push_back(&part);
+  }
+  const double strength = there.front()->strength;
+  if (std::all_of(there.begin(), there.end(), [&](const auto* part) { return part->strength == strength; })) {
+    return strength;
+  }
+  for (auto* part : there) part->up = part->up.to(at::kFloat) * part->strength;
+  return 1;
+}
+
 /// Cuts a native module into its PEFT pairs and appends them.
-void append_peft(io::NamedTensors& out, const std::string& module, const Halves& pair, double scale,
+void append_peft(io::NamedTensors& out, const std::string& module, const LoraPair& pair, double scale,
                  const std::filesystem::path& path) {
   for (const auto& rule : rules()) {
     const auto digits = match(rule.module, module);
@@ -232,51 +278,61 @@ bool has_peft_names(const io::NamedTensors& tensors) {
 }
 
 io::NamedTensors to_peft(const io::NamedTensors& tensors, double multiplier, const std::filesystem::path& path) {
-  std::map<std::string, Halves> modules;
-  std::map<std::string, double> alphas;
   for (const auto& [key, tensor] : tensors) {
-    const auto [module, suffix] = split_key(key);
-    if (suffix == kDownKey) {
-      modules[module].down = tensor;
-    } else if (suffix == kUpKey) {
-      modules[module].up = tensor;
-    } else if (suffix == kAlphaKey) {
-      alphas[module] = tensor.to(at::kDouble).item<double>();
-    } else {
-      throw FileError(path, fmt::format("{}: got a tensor that PEFT has no name for, expected a LoRA pair.", key));
-    }
+    const auto suffix = split_key(key).suffix;
+    if (suffix == kDownKey || suffix == kUpKey || suffix == kAlphaKey) continue;
+    throw FileError(path, fmt::format("{}: got a tensor that PEFT has no name for, expected a LoRA pair.", key));
+  }
+  const LoraFile file = native_modules(tensors, path);
+  if (!file.unknown_keys.empty()) {
+    throw FileError(path, fmt::format("{}: got a tensor of no module, expected layers of SD3 with lora_down and "
+                                      "lora_up.",
+                                      file.unknown_keys.front()));
   }
   io::NamedTensors out;
-  for (const auto& [module, pair] : modules) {
-    if (!pair.down.defined() || !pair.up.defined() || alphas.count(module) == 0) {
-      throw FileError(path, fmt::format("{}: a tensor is missing, expected lora_down, lora_up and alpha.", module));
-    }
-    const double scale = multiplier * alphas[module] / static_cast<double>(pair.down.size(0));
-    append_peft(out, module, pair, scale, path);
-  }
+  for (const auto& [module, pair] : file.modules) append_peft(out, module, pair, multiplier * pair.scale(), path);
   return out;
 }
 
-io::NamedTensors from_peft(const io::NamedTensors& tensors, const std::filesystem::path& path) {
+io::NamedTensors from_peft(const io::NamedTensors& tensors, const std::filesystem::path& path,
+                           const io::Metadata& metadata) {
   std::map<std::string, Gathered> modules;
-  io::NamedTensors out;
-  for (const auto& [key, tensor] : tensors) {
-    const bool is_down = key.ends_with(kDownHalf), is_up = key.ends_with(kUpHalf);
-    const auto place = is_down || is_up ? find_place(key.substr(0, key.size() - kDownHalf.size())) : std::nullopt;
-    if (!place) {
-      out.emplace_back(key, tensor);
+  std::vector<std::pair<PeftKey, const std::pair<std::string, at::Tensor>*>> beside;  // no halves of pairs
+  bool is_raw = false;
+  for (const auto& item : tensors) {
+    const bool has_prefix = item.first.starts_with(kPeftPrefix);
+    is_raw |= has_prefix;
+    auto key = split_peft_key(has_prefix ? "transformer." + item.first.substr(kPeftPrefix.size()) : item.first);
+    const bool is_down = key.rest == "lora_A.weight", is_up = key.rest == "lora_B.weight";
+    if (!is_down && !is_up) {
+      beside.emplace_back(std::move(key), &item);
       continue;
     }
-    auto& gathered = modules[fill(place->rule->module, place->digits)];
-    gathered.rule = place->rule;
-    gathered.parts.resize(place->rule->peft.size());
-    (is_down ? gathered.parts[place->part].down : gathered.parts[place->part].up) = tensor;
+    auto& gathered = modules[key.module()];
+    gathered.rule = key.place->rule;
+    gathered.parts.resize(key.place->rule->peft.size());
+    Halves& part = gathered.parts[key.place->part];
+    (is_down ? part.down : part.up) = item.second;
+    part.layer = key.layer;
   }
-  for (const auto& [module, gathered] : modules) {
-    check_parts(gathered.parts, module, path);
+  for (const auto& [module, gathered] : modules) check_parts(gathered.parts, module, path);
+  io::NamedTensors out;
+  for (const auto& [key, item] : beside) {
+    const auto found = key.place ? modules.find(key.module()) : modules.end();
+    if (found == modules.end()) {
+      out.push_back(*item);
+    } else if (key.rest == "alpha") {
+      found->second.parts[key.place->part].alpha = alpha_value(item->second, item->first, path);
+    } else {
+      throw foreign_part(path, item->first);
+    }
+  }
+  const auto configs = is_raw ? read_adapter_config(path) : adapter_configs(metadata, path);
+  for (auto& [module, gathered] : modules) {
+    const double strength = take_strength(gathered.parts, configs);
     const auto pair = join_parts(gathered.parts);
-    const auto rank = static_cast<double>(pair.down.size(0));
-    out.emplace_back(module + std::string(kAlphaKey), at::scalar_tensor(rank, at::kFloat));
+    const double alpha = strength * static_cast<double>(pair.down.size(0));
+    out.emplace_back(module + std::string(kAlphaKey), at::scalar_tensor(alpha, at::kFloat));
     out.emplace_back(module + std::string(kDownKey), pair.down);
     out.emplace_back(module + std::string(kUpKey), order_rows(pair.up, gathered.rule->order, pair.down.size(1)));
   }

@@ -156,6 +156,7 @@ std::vector<ModulePlan> plan_modules(const NetworkConfig& config, const NetworkA
 std::vector<ModulePlan> plan_modules_from_file(const NetworkConfig& config, const NetworkArgs& args,
                                                const LoraFile& file, const std::vector<TargetLinear>& targets) {
   std::vector<ModulePlan> plans;
+  int64_t joined = 0;  // qkv modules that are not three pairs
   for (const auto& candidate : find_candidates(targets)) {
     auto plan = plan_of(candidate);
     const auto found = file.modules.find(plan.name);
@@ -166,7 +167,12 @@ std::vector<ModulePlan> plan_modules_from_file(const NetworkConfig& config, cons
     plan.rank = pair.rank() / plan.splits;
     plan.alpha = pair.alpha / static_cast<double>(plan.splits);
     if (args.verbose) log::info("{}: rank {}, alpha {}", plan.name, plan.rank, plan.alpha);
+    if (args.split_qkv && is_qkv(candidate) && !splits) ++joined;
     plans.push_back(std::move(plan));
+  }
+  if (joined > 0) {
+    log::warn("[--network_args] split_qkv has no effect on {} modules: their q, k and v are one pair in {}.", joined,
+              file.path.string());
   }
   return plans;
 }

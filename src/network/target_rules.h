@@ -28,7 +28,7 @@ std::vector<ModulePlan> plan_modules(const NetworkConfig& config, const NetworkA
                                      const std::vector<TargetLinear>& targets);
 
 /// The modules that a LoRA file holds, with its ranks and alphas, in creation order. q/k/v pairs in merged form become
-/// three pairs if `args.split_qkv` asks for it.
+/// three pairs if `args.split_qkv` asks for it; those that are not in merged form are counted in a warning.
 /// Ref: sd-scripts@48d368f networks/lora_sd3.py:create_network_from_weights.
 std::vector<ModulePlan> plan_modules_from_file(const NetworkConfig& config, const NetworkArgs& args,
                                                const LoraFile& file, const std::vector<TargetLinear>& targets);

@@ -4,8 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "base/error.h"
-#include "base/log.h"
 #include "base/suggest.h"
 #include "optim/lr_schedule_makers.h"
 
@@ -18,6 +19,7 @@ struct Row {
   const char* name;
   WarmUp warm_up;
   LrSchedule (*make)(ScheduleRequest&);
+  std::vector<std::string_view> options{};  // further ones that it reads
 };
 
 // clang-format off
@@ -26,11 +28,13 @@ const Row kNamed[] = {
     {"constant_with_warmup", WarmUp::yes, make_constant_with_warmup},
     {"linear", WarmUp::yes, make_linear},
     {"cosine", WarmUp::yes, make_cosine},
-    {"cosine_with_restarts", WarmUp::yes, make_cosine_with_restarts},
-    {"polynomial", WarmUp::yes, make_polynomial},
-    {"inverse_sqrt", WarmUp::yes, make_inverse_sqrt},
-    {"cosine_with_min_lr", WarmUp::yes, make_cosine_with_min_lr},
-    {"warmup_stable_decay", WarmUp::yes, make_warmup_stable_decay},
+    {"cosine_with_restarts", WarmUp::yes, make_cosine_with_restarts, {"lr_scheduler_num_cycles"}},
+    {"polynomial", WarmUp::yes, make_polynomial, {"lr_scheduler_power"}},
+    {"inverse_sqrt", WarmUp::yes, make_inverse_sqrt, {"lr_scheduler_timescale"}},
+    {"cosine_with_min_lr", WarmUp::yes, make_cosine_with_min_lr,
+     {"lr_scheduler_num_cycles", "lr_scheduler_min_lr_ratio"}},
+    {"warmup_stable_decay", WarmUp::yes, make_warmup_stable_decay,
+     {"lr_decay_steps", "lr_scheduler_num_cycles", "lr_scheduler_min_lr_ratio"}},
     {"piecewise_constant", WarmUp::unused, make_piecewise_constant},
 };
 const Row kClasses[] = {
@@ -105,12 +109,18 @@ LrSchedule create_lr_schedule(const ScheduleConfig& config, const ScheduleRun& r
         "warms up and then stays constant.",
         row.name, request.warmup));
   }
-  if (request.warmup != 0 && row.warm_up == WarmUp::unused) {
-    log::warn_once(fmt::format("[--lr_warmup_steps] no effect with --lr_scheduler {}.", row.name));
-  }
+  if (args.has("last_epoch")) args.without_effect("last_epoch", "resuming is by state");
   LrSchedule schedule = row.make(request);
   args.finish(row.name);
   return schedule;
+}
+
+bool lr_schedule_reads(const ScheduleConfig& config, std::string_view option) {
+  if (option == "lr_scheduler") return config.lr_scheduler_type.empty();
+  if (option == "lr_scheduler_type" || option == "lr_scheduler_args") return true;
+  const Row& row = row_of(config);
+  if (option == "lr_warmup_steps") return row.warm_up != WarmUp::unused;
+  return std::find(row.options.begin(), row.options.end(), option) != row.options.end();
 }
 
 std::vector<std::string> lr_schedule_names() { return names_of(kNamed); }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "optim/schedule_config.h"
@@ -20,7 +21,7 @@ using LrSchedule = std::function<double(int64_t index, double base_lr)>;
 struct ScheduleRun {
   int64_t max_train_steps = 0;  // optimizer steps
   int64_t processes = 1;        // the index advances by this much a step
-  double learning_rate = 0;     // --learning_rate, the reference level of `polynomial`
+  double learning_rate = 0;     // --learning_rate, the reference level of `polynomial` and of `min_lr`
 };
 
 /// Makes the schedule that `config` names: `lr_scheduler_type` (a class of torch.optim.lr_scheduler) if set, else
@@ -34,6 +35,10 @@ LrSchedule constant_lr_schedule();
 
 /// Warm-up or decay length in schedule indices: a fraction is of all steps of all processes, rounded down.
 int64_t schedule_length(const StepsOrFraction& length, const ScheduleRun& run);
+
+/// Whether the schedule that `config` names looks at an option of the schedule group (its name, no dashes).
+/// Throws UsageError for an unknown schedule.
+bool lr_schedule_reads(const ScheduleConfig& config, std::string_view option);
 
 /// Names of `--lr_scheduler`, and of `--lr_scheduler_type`.
 std::vector<std::string> lr_schedule_names();

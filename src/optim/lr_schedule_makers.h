@@ -27,7 +27,7 @@ LrSchedule make_cosine(ScheduleRequest& request);                // half a wave 
 LrSchedule make_cosine_with_restarts(ScheduleRequest& request);  // lr_scheduler_num_cycles half waves, each from 1
 LrSchedule make_polynomial(ScheduleRequest& request);            // to lr_end (1e-7) with lr_scheduler_power
 LrSchedule make_inverse_sqrt(ScheduleRequest& request);          // 1 / sqrt, lr_scheduler_timescale
-LrSchedule make_cosine_with_min_lr(ScheduleRequest& request);    // needs lr_scheduler_min_lr_ratio
+LrSchedule make_cosine_with_min_lr(ScheduleRequest& request);    // lr_scheduler_min_lr_ratio, min_lr or min_lr_rate
 LrSchedule make_warmup_stable_decay(ScheduleRequest& request);   // warmup_type, decay_type: linear, cosine, 1-sqrt
 LrSchedule make_piecewise_constant(ScheduleRequest& request);    // step_rules='1:10,0.1:20,0.01', no warm-up
 

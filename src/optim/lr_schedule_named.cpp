@@ -34,6 +34,26 @@ Span span_of(const ScheduleRequest& request) {
 
 double half_waves(double cycles, double progress) { return 0.5 * (1.0 + std::cos(M_PI * cycles * progress)); }
 
+/// The one floor that is given, as a fraction of the learning rate.
+double floor_of(ScheduleRequest& request) {
+  const auto rate = request.args.optional_number("min_lr"), fraction = request.args.optional_number("min_lr_rate");
+  const auto option = request.config.lr_scheduler_min_lr_ratio;
+  const int given = int{rate.has_value()} + int{fraction.has_value()} + int{option.has_value()};
+  if (given != 1) {
+    throw UsageError(
+        fmt::format("[--lr_scheduler] cosine_with_min_lr needs its floor: got {}, expected one of "
+                    "--lr_scheduler_min_lr_ratio and, in --lr_scheduler_args, min_lr and min_lr_rate.\nHint: such as "
+                    "--lr_scheduler_min_lr_ratio 0.1.",
+                    given == 0 ? "none" : "several"));
+  }
+  const double floor = option ? *option : fraction ? *fraction : *rate / request.run.learning_rate;
+  if (std::isfinite(floor) && floor >= 0) return floor;
+  throw UsageError(
+      fmt::format("[--lr_scheduler] the floor of cosine_with_min_lr: got {} times --learning_rate {}, "
+                  "expected a finite number from 0.",
+                  floor, request.run.learning_rate));
+}
+
 Factor ramp(const std::string& kind, const char* argument) {
   if (kind == "linear") return [](double x) { return x; };
   if (kind == "cosine") return [](double x) { return 0.5 * (1.0 - std::cos(M_PI * x)); };
@@ -101,14 +121,9 @@ LrSchedule make_inverse_sqrt(ScheduleRequest& request) {
 }
 
 LrSchedule make_cosine_with_min_lr(ScheduleRequest& request) {
-  if (!request.config.lr_scheduler_min_lr_ratio) {
-    throw UsageError(
-        "[--lr_scheduler] cosine_with_min_lr needs its floor: got no --lr_scheduler_min_lr_ratio, expected one, for "
-        "example 0.1.");
-  }
   const Span span = span_of(request);
   const double cycles = static_cast<double>(request.config.lr_scheduler_num_cycles);
-  const double floor = *request.config.lr_scheduler_min_lr_ratio;
+  const double floor = floor_of(request);
   return with_warmup(request.warmup, [=](double n) {
     return std::max(0.0, half_waves(cycles, span.progress(n)) * (1 - floor) + floor);
   });

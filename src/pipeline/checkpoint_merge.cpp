@@ -147,12 +147,10 @@ class Merger {
       const auto names = models::find_part(part, all, job_.embedded);
       if (!names) continue;
       for (const auto& [plain, source] : *names) {
-        for (const auto& piece : source.pieces) {
-          wanted.insert(piece);
-          if (const auto scale = tensors_.scale_name(piece); !scale.empty()) wanted.insert(scale);
-        }
+        wanted.insert(source.pieces.begin(), source.pieces.end());
       }
     }
+    wanted = with_scales(std::move(wanted), tensors_.file());
     return {wanted.begin(), wanted.end()};
   }
 
@@ -166,7 +164,7 @@ class Merger {
     for (const auto& name : wanted) {
       const auto weight = scales.find(name);
       const bool is_scale = weight != scales.end();
-      if (is_scale && job_.save_precision) continue;  // multiplied out
+      if (models::is_scale(name) && job_.save_precision) continue;  // multiplied out, and no mark that it was not
       io::PlannedTensor plan{name, saved_dtype(name), tensors_.file().info(name).shape, nullptr};
       if (is_scale) {
         plan.dtype = tensors_.file().info(name).dtype;

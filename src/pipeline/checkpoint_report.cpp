@@ -5,6 +5,7 @@
 
 #include "io/safetensors.h"
 #include "models/sd3_variant.h"
+#include "pipeline/checkpoint_tensors.h"
 #include "tensor/dtype.h"
 
 namespace loraptor::pipeline {
@@ -18,15 +19,9 @@ using File = std::shared_ptr<const io::SafetensorsFile>;
 std::set<std::string> names_of(const File& file, const models::TensorNames& names) {
   std::set<std::string> found;
   for (const auto& [plain, source] : names) {
-    for (const auto& piece : source.pieces) {
-      found.insert(piece);
-      const size_t dot = piece.rfind('.');
-      for (const char* scale : {".scale_weight", ".scale_input"}) {
-        if (file->has(piece.substr(0, dot) + scale)) found.insert(piece.substr(0, dot) + scale);
-      }
-    }
+    found.insert(source.pieces.begin(), source.pieces.end());
   }
-  return found;
+  return with_scales(std::move(found), *file);
 }
 
 bool is_diffusers(const models::TensorNames& names) {

@@ -33,6 +33,16 @@ at::Tensor CheckpointTensors::value(const models::TensorSource& source) const {
   return source.swap_halves ? at::roll(tensor, tensor.size(0) / 2, 0) : tensor;
 }
 
+std::set<std::string> with_scales(std::set<std::string> names, const io::SafetensorsFile& file) {
+  for (const auto& name : file.names()) {
+    if (!models::is_scale(name)) continue;
+    const std::string owner = name.substr(0, name.rfind('.') + 1);  // the layer of a scale, the part of a mark
+    const auto next = names.lower_bound(owner);
+    if (next != names.end() && next->starts_with(owner)) names.insert(name);
+  }
+  return names;
+}
+
 network::TargetModel target_model(models::Part part) {
   switch (part) {
     case models::Part::clip_l: return network::TargetModel::clip_l;

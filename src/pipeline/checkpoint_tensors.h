@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,10 @@ class CheckpointTensors {
  private:
   io::TensorReader reader_;
 };
+
+/// These names of a file with those of the scales beside their weights and the mark of scaled fp8 that stands before
+/// them.
+std::set<std::string> with_scales(std::set<std::string> names, const io::SafetensorsFile& file);
 
 /// The network's name for a part. The VAE has none.
 network::TargetModel target_model(models::Part part);

@@ -74,7 +74,8 @@ TokenBatch TextEncoding::tokenize(const std::vector<std::string>& captions) cons
   return {l.ids, l.mask, g.ids, g.mask, t5.ids, t5.mask};
 }
 
-models::TextOutputs TextEncoding::encode(const TokenBatch& tokens, bool with_grad) const {
+models::TextOutputs TextEncoding::encode(const TokenBatch& tokens, bool with_grad,
+                                         const models::ActivationDropout& t5_dropout) const {
   const at::AutoGradMode grad_mode(with_grad);
   const auto mask = [](bool use, const at::Tensor& value) { return use ? std::optional(value) : std::nullopt; };
   models::TextOutputs outputs;
@@ -84,12 +85,13 @@ models::TextOutputs TextEncoding::encode(const TokenBatch& tokens, bool with_gra
     outputs.lg_out = at::cat({l.hidden, g.hidden}, 2);     // [B,77,L], [B,77,G] -> [B,77,L+G]
     outputs.lg_pooled = at::cat({l.pooled, g.pooled}, 1);  // [B,L], [B,G] -> [B,L+G]
   }
-  if (t5_) outputs.t5_out = t5_->forward(tokens.t5_ids, mask(options_.mask_t5, tokens.t5_mask));
+  if (t5_) outputs.t5_out = t5_->forward(tokens.t5_ids, mask(options_.mask_t5, tokens.t5_mask), {}, t5_dropout);
   return outputs;
 }
 
-models::TextOutputs TextEncoding::encode(const std::vector<std::string>& captions, bool with_grad) const {
-  return encode(tokenize(captions), with_grad);
+models::TextOutputs TextEncoding::encode(const std::vector<std::string>& captions, bool with_grad,
+                                         const models::ActivationDropout& t5_dropout) const {
+  return encode(tokenize(captions), with_grad, t5_dropout);
 }
 
 }  // namespace loraptor::pipeline

@@ -51,11 +51,14 @@ class TextEncoding {
   TokenBatch tokenize(const std::vector<std::string>& captions) const;
 
   /// Outputs of the loaded encoders, float32; fields of encoders that are not loaded stay undefined.
-  ///   with_grad   whether adapters on the encoders are being trained
+  ///   with_grad    whether adapters on the encoders are being trained
+  ///   t5_dropout   inside T5
   /// The mask options act in every use: cached or live, training, validation and samples.
   /// Ref: sd-scripts@48d368f library/strategy_sd3.py:Sd3TextEncodingStrategy.encode_tokens.
-  models::TextOutputs encode(const TokenBatch& tokens, bool with_grad) const;
-  models::TextOutputs encode(const std::vector<std::string>& captions, bool with_grad) const;
+  models::TextOutputs encode(const TokenBatch& tokens, bool with_grad,
+                             const models::ActivationDropout& t5_dropout = {}) const;
+  models::TextOutputs encode(const std::vector<std::string>& captions, bool with_grad,
+                             const models::ActivationDropout& t5_dropout = {}) const;
 
   const TextEncodingOptions& options() const { return options_; }
 

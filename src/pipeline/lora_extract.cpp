@@ -111,10 +111,27 @@ void clamp_values(LoraPair& pair, double quantile) {
   pair.down.clamp_(-limit, limit);
 }
 
-std::optional<LoraPair> extract_layer(const LoraExtract& job, const at::Tensor& difference) {
+/// The error for a difference that is no number somewhere: names the file that is to blame.
+FileError not_finite(const Layer& layer, const CheckpointTensors& original, const CheckpointTensors& tuned) {
+  for (const auto& [file, source] : {std::pair{&original, &layer.original}, std::pair{&tuned, &layer.tuned}}) {
+    for (const auto& name : source->pieces) {
+      if (file->value(name).isfinite().all().item<bool>()) continue;
+      return {file->file().path(), fmt::format("{}: got NaN or infinite values, expected finite ones.", name)};
+    }
+  }
+  return {tuned.file().path(), fmt::format("{}: got a difference from {} beyond float32, expected finite values.",
+                                           layer.path, original.file().path().string())};
+}
+
+/// The greatest absolute value; no finite number if one of them is not.
+double greatest_value(const at::Tensor& values) {
+  const auto [least, greatest] = at::aminmax(values);  // NaN, if there is one, is both
+  return std::isnan(least.item<double>()) ? NAN : std::max(-least.item<double>(), greatest.item<double>());
+}
+
+std::optional<LoraPair> extract_layer(const LoraExtract& job, const at::Tensor& difference, double greatest) {
   const auto matrix = difference.flatten(1);
-  const auto [least, greatest] = at::aminmax(matrix);
-  if (std::max(-least.item<double>(), greatest.item<double>()) <= job.min_diff) return std::nullopt;
+  if (greatest <= job.min_diff) return std::nullopt;
   const auto svd = network::leading_svd(matrix.to(job.device), job.dim, job.method);
   LoraPair pair;
   pair.up = (svd.u * svd.s).to(at::kCPU, at::kFloat).contiguous();
@@ -146,8 +163,10 @@ std::map<std::string, LoraPair> extract_lora(const LoraExtract& job, const Extra
   Differences differences(original, tuned);
   for (size_t i = 0; i < layers.size(); ++i) {
     const auto difference = differences.of(layers[i]);
+    const double greatest = greatest_value(difference);
+    if (!std::isfinite(greatest)) throw not_finite(layers[i], original, tuned);
     if (i + 1 < layers.size()) differences.expect(layers[i + 1]);
-    if (auto pair = extract_layer(job, difference)) modules[layers[i].module] = std::move(*pair);
+    if (auto pair = extract_layer(job, difference, greatest)) modules[layers[i].module] = std::move(*pair);
     if (progress) progress(static_cast<int64_t>(i) + 1, static_cast<int64_t>(layers.size()));
   }
   if (modules.empty()) {

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/nesting.h"
 #include "data/config_document.h"
+#include "data/python_text.h"
 
 namespace loraptor::pipeline {
 namespace {
@@ -208,6 +209,7 @@ class ObjectReader {
 
 std::vector<SamplePrompt> read_text(const std::filesystem::path& path) {
   std::string text = read_file(path);
+  if (!data::is_utf8(text)) throw FileError(path, "got bytes that are no UTF-8, expected text in UTF-8.");
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   std::vector<SamplePrompt> prompts;
   for (size_t begin = 0; begin < text.size();) {
@@ -285,9 +287,13 @@ SamplePrompt parse_prompt_line(std::string_view line) { return finished(parse_pi
 
 std::vector<SamplePrompt> read_prompt_file(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
-  if (extension == ".txt") return read_text(path);
-  if (extension == ".toml") return read_toml(path);
-  if (extension == ".json") return read_json(path);
+  const auto told = [&](std::vector<SamplePrompt> prompts) {
+    if (prompts.empty()) log::warn("[{}] no prompt: no image is made of it.", path.string());
+    return prompts;
+  };
+  if (extension == ".txt") return told(read_text(path));
+  if (extension == ".toml") return told(read_toml(path));
+  if (extension == ".json") return told(read_json(path));
   throw UsageError(
       fmt::format("[--sample_prompts] file name: got '{}', expected a name that ends with .txt, .toml or "
                   ".json.",

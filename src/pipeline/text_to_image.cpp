@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "models/encoder_check.h"
 #include "network/applied_lora.h"
 #include "pipeline/encode_text.h"
 #include "pipeline/generate.h"
@@ -24,6 +25,7 @@ class ImageMaker {
 
   void run(const std::vector<SamplePrompt>& prompts, const ImageSink& sink) {
     const at::NoGradGuard no_grad;
+    models::check_encoders_fit(files_);
     encode(prompts);
     const models::Vae vae(files_.part(models::Part::vae, load_options(job_.vae_dtype)));
     models::MMDiT mmdit(files_.part(models::Part::mmdit, load_options(job_.dtype)), {});

@@ -107,10 +107,10 @@ void HtmlReport::read_earlier_page() {
     }
     for (const auto& entry : data.at("samples")) {
       const ReportSample shown{entry.at("prompt"), entry.at("moment"), entry.at("step"),
-                               fs::path(entry.at("image").get<std::string>())};
+                               fs::path(entry.at("image").get<std::string>()), entry.value("number", int64_t{0})};
       if (shown.step <= settings_.first_step && fs::exists(shown.image)) sample(shown);
     }
-  } catch (const nlohmann::json::exception&) {
+  } catch (const std::exception&) {
     log::warn("[--log_html] {} holds no earlier curves; the page begins with step {}.", path_.string(),
               settings_.first_step + 1);
   }
@@ -125,6 +125,9 @@ void HtmlReport::sample(const ReportSample& sample) {
   auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row& r) { return r.prompt == sample.prompt; });
   if (row == rows_.end()) row = rows_.insert(row, {sample.prompt, {}});
   auto& images = row->images;
+  std::erase_if(images, [&](const Shown& shown) {
+    return shown.sample.moment == sample.moment && shown.sample.number == sample.number;
+  });
   images.push_back({sample, image_url(sample.image)});
   if (images.size() <= kImagesOfPrompt) return;
   // The one between whose neighbours the fewest steps lie goes, so that the others stay spread over the run.
@@ -268,6 +271,7 @@ std::string HtmlReport::data_html() const {
       data["samples"].push_back({{"prompt", row.prompt},
                                  {"moment", shown.sample.moment},
                                  {"step", shown.sample.step},
+                                 {"number", shown.sample.number},
                                  {"image", shown.sample.image.string()}});
     }
   }

@@ -32,6 +32,7 @@ struct ReportSample {
   std::string moment;  // "e000001", "000100": as in the file's name
   int64_t step = 0;
   std::filesystem::path image;  // PNG
+  int64_t number = 0;           // of the prompt in its file, where several are alike
 };
 
 /// Collects a run and writes its page. The file is replaced as a whole, every 20 seconds at most and at the end, so
@@ -42,6 +43,7 @@ class HtmlReport {
 
   /// Throw FileError if the page cannot be written, or a sample image not be read.
   void step(const StepRecord& record);
+  /// An image of the same prompt and moment is replaced: a resumed run may make it again.
   void sample(const ReportSample& sample);
   void saved(const std::filesystem::path& model);
   void finish();

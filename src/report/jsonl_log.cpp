@@ -1,41 +1,51 @@
 #include "report/jsonl_log.h"
 
-#include <fmt/format.h>
-
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string>
 
 #include "base/atomic_file.h"
-#include "base/error.h"
 
 namespace loraptor::report {
-
 namespace {
 
-/// The lines of an earlier run up to a step; a line that was cut off by a crash is left out.
-std::string earlier_lines(const std::filesystem::path& path, int64_t last_step) {
-  if (last_step == 0 || !std::filesystem::exists(path)) return "";
-  std::istringstream text(read_file(path));
-  std::string kept;
-  for (std::string line; std::getline(text, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    const bool has_step = json.is_object() && json.contains("step") && json["step"].is_number_integer();
-    if (has_step && json["step"].get<int64_t>() <= last_step) kept += line + "\n";
+const char* name_of(ValidationMoment moment) { return moment == ValidationMoment::step ? "step" : "epoch"; }
+
+bool is_pending(const nlohmann::json& line, const PendingValidations& pending) {
+  if (line.value("epoch", int64_t{0}) != pending.epoch) return false;
+  const auto after = line.value("after", "");
+  return (pending.of_step && after == name_of(ValidationMoment::step)) ||
+         (pending.of_epoch && after == name_of(ValidationMoment::epoch));
+}
+
+/// Whether a line is of an earlier run up to a step; one that was cut off by a crash is not.
+bool is_kept(const nlohmann::json& line, int64_t last_step, const PendingValidations& pending) {
+  try {
+    const auto step = line.at("step").get<int64_t>();
+    return step < last_step || (step == last_step && !is_pending(line, pending));
+  } catch (const nlohmann::json::exception&) {
+    return false;
   }
-  return kept;
+}
+
+/// Puts the file in place with the lines that stay.
+std::filesystem::path begun(const std::filesystem::path& path, int64_t last_step, const PendingValidations& pending) {
+  std::string kept;
+  if (last_step > 0 && std::filesystem::exists(path)) {
+    std::istringstream text(read_file(path));
+    for (std::string line; std::getline(text, line);) {
+      const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (is_kept(json, last_step, pending)) kept += line + "\n";
+    }
+  }
+  write_file(path, kept);
+  return path;
 }
 
 }  // namespace
 
-JsonlLog::JsonlLog(const std::filesystem::path& path, int64_t first_step) : path_(path) {
-  write_file(path, earlier_lines(path, first_step));
-  file_ = std::fopen(path.c_str(), "a");
-  if (file_ == nullptr) throw FileError(path, fmt::format("log cannot be opened: {}.", std::strerror(errno)));
-}
-
-JsonlLog::~JsonlLog() { std::fclose(file_); }
+JsonlLog::JsonlLog(const std::filesystem::path& path, int64_t first_step, const PendingValidations& pending)
+    : file_(begun(path, first_step, pending)) {}
 
 void JsonlLog::write(const StepRecord& record) {
   nlohmann::ordered_json line = {
@@ -52,20 +62,13 @@ void JsonlLog::write(const StepRecord& record) {
   line["timestep_losses"] = nlohmann::ordered_json::object();
   for (const auto& [band, loss] : record.timestep_losses) line["timestep_losses"][band] = loss;
   for (const auto& [name, value] : record.extras) line["extras"][name] = value;
-  write_line(line.dump());
+  file_.write(line.dump() + "\n");
 }
 
-void JsonlLog::write_validation(int64_t step, int64_t epoch, const NamedNumbers& losses) {
-  nlohmann::ordered_json line = {{"step", step}, {"epoch", epoch}};
+void JsonlLog::write_validation(int64_t step, int64_t epoch, ValidationMoment moment, const NamedNumbers& losses) {
+  nlohmann::ordered_json line = {{"step", step}, {"epoch", epoch}, {"after", name_of(moment)}};
   for (const auto& [name, value] : losses) line["validation"][name] = value;
-  write_line(line.dump());
-}
-
-void JsonlLog::write_line(const std::string& line) {
-  const std::string text = line + "\n";
-  if (std::fputs(text.c_str(), file_) < 0 || std::fflush(file_) != 0) {
-    throw FileError(path_, fmt::format("log cannot be written: {}.", std::strerror(errno)));
-  }
+  file_.write(line.dump() + "\n");
 }
 
 }  // namespace loraptor::report

@@ -68,11 +68,8 @@ void ProgressBar::update(int64_t done, const std::string& suffix) {
 
 void ProgressBar::write() {
   const std::string line = progress_line(what_, done_, total_, initial_, watch_.seconds(), suffix_);
-  if (on_terminal_) {
-    fmt::print(stderr, "\r\033[K{}", line);
-  } else {
-    fmt::print(stderr, "{}\n", line);
-  }
+  // Not fmt::print, which throws where standard error leads to a full disk.
+  std::fputs((on_terminal_ ? "\r\033[K" + line : line + "\n").c_str(), stderr);
   std::fflush(stderr);
   last_line_ = watch_.seconds();
   unwritten_ = false;

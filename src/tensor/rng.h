@@ -29,6 +29,7 @@ enum class Purpose : uint32_t {
   sample_seed = 12,      // index: number of the prompt
   validation = 13,       // index: batch, item: timestep number
   stochastic_rounding = 14,
+  t5_dropout = 15,  // index: micro-step, item: hash of the place in the encoder
 };
 
 struct DrawKey {

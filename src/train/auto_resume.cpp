@@ -45,7 +45,7 @@ std::optional<fs::path> newest_state(const SaveConfig& saving) {
   });
   for (const auto& candidate : candidates) {
     try {
-      if (read_train_state(candidate.folder)) return candidate.folder;
+      if (!read_train_state(candidate.folder).is_step_only) return candidate.folder;
     } catch (const std::exception& error) {
       log::warn("[--auto_resume] passed over: {}", error.what());
     }
@@ -68,13 +68,28 @@ void choose_state(TrainConfig& config) {
 }
 
 bool is_finished(const TrainConfig& config, const TrainPlan& plan, const TrainState& start) {
-  if (!config.loop.auto_resume || start.step < plan.max_steps || start.events_done != kAfterEpoch) return false;
+  if (start.step < plan.max_steps) return false;
+  const bool is_automatic = config.loop.auto_resume;
+  // A run that was killed before its last file may have left that of a shorter one.
+  if (is_automatic && start.events_done != kAfterEpoch) return false;
   const auto model = output_folder(config.saving) / save_at_end(config.saving).model;
-  if (!fs::exists(model)) return false;
-  log::info(
-      "[--auto_resume] this run is finished: {} has all {} steps.\nHint: raise --max_train_steps or "
-      "--max_train_epochs to train on, or choose another --output_name.",
-      model.string(), plan.max_steps);
+  if (!fs::exists(model)) {
+    log::info("nothing left to train: the state has all {} steps; only what follows the last one is done.",
+              plan.max_steps);
+    return false;
+  }
+  if (is_automatic) {
+    log::info(
+        "[--auto_resume] this run is finished: {} has all {} steps.\nHint: raise --max_train_steps or "
+        "--max_train_epochs to train on, or choose another --output_name.",
+        model.string(), plan.max_steps);
+  } else {
+    log::info(
+        "[--resume] nothing left to train: the state has all {} steps, and {} is there and stays as it is.\nHint: "
+        "raise "
+        "--max_train_steps or --max_train_epochs to train on, or choose another --output_name to write it anew.",
+        plan.max_steps, model.string());
+  }
   return true;
 }
 

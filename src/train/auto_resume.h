@@ -18,7 +18,8 @@ std::optional<std::filesystem::path> newest_state(const SaveConfig& saving);
 /// --initial_epoch, which then say how the run began. Removes what dead processes left half written.
 void choose_state(TrainConfig& config);
 
-/// Whether an earlier run trained to the end and its LoRA is still there.
+/// Whether the state that is resumed has all steps and the LoRA is there: then nothing is done, and no file touched.
+/// Says so.
 bool is_finished(const TrainConfig& config, const TrainPlan& plan, const TrainState& start);
 
 }  // namespace loraptor::train

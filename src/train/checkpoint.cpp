@@ -65,7 +65,9 @@ void CheckpointWriter::write_model(const fs::path& path, const network::Network&
 
 void CheckpointWriter::write_state(const fs::path& folder, const RunParts& parts, const TrainState& state) const {
   AtomicFolder files(folder);
+  parts.optimizer.eval();  // whoever loads this file alone gets what the LoRA file has
   io::write_safetensors(files.path() / "model.safetensors", parts.network.state(at::kFloat));
+  parts.optimizer.train();
   io::NamedTensors tensors;
   for (const auto& [name, tensor] : parts.optimizer.state_dict()) tensors.emplace_back("optimizer." + name, tensor);
   for (const auto& [name, tensor] : parts.scaler.state_dict()) tensors.emplace_back("scaler." + name, tensor);
@@ -76,11 +78,9 @@ void CheckpointWriter::write_state(const fs::path& folder, const RunParts& parts
   io::write_safetensors(files.path() / "optimizer.safetensors", tensors,
                         {{"optimizer", parts.optimizer.description()}});
 
-  nlohmann::json json = {{"current_epoch", state.epoch},
-                         {"current_step", state.step},
-                         {"saved_at", unix_time()},
-                         {"loraptor", to_json(state)},
-                         {"run", to_json(facts_.identity)}};
+  nlohmann::json json = {{"current_epoch", state.epoch},    {"current_step", state.step},
+                         {"saved_at", unix_time()},         {"loraptor", to_json(state)},
+                         {"run", to_json(facts_.identity)}, {"data", to_json(facts_.data)}};
   write_file(files.path() / "train_state.json", json.dump(1));
   // As sha256sum prints them, so that `sha256sum -c DONE` checks a state too.
   std::string sums;

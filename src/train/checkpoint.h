@@ -20,6 +20,7 @@ namespace loraptor::train {
 struct CheckpointFacts {
   std::string model_type;  // as in metadata: "5-medium"
   RunIdentity identity;    // of the states
+  RunIdentity data;        // likewise
   /// Of the LoRA; a future because the hashes of big model files take a while and are first needed here.
   std::shared_future<io::Metadata> metadata;
 };
@@ -29,7 +30,8 @@ class CheckpointWriter {
   CheckpointWriter(const TrainConfig& config, const Precision& precision, CheckpointFacts facts);
 
   /// Carries out a decision: writes the model (at the optimizer's evaluation point), with --ema_decay its average
-  /// beside it, and the state (at its training point, where the run goes on), then removes what it names.
+  /// beside it, and the state (its LoRA at the evaluation point too; from its training point the run goes on), then
+  /// removes what it names.
   ///   epoch   of the metadata, from 1
   /// Throws FileError; the files of before are still there then.
   void write(const SaveDecision& decision, const RunParts& parts, const TrainState& state, int64_t epoch) const;

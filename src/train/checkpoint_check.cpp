@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "models/encoder_check.h"
 #include "models/sd3_variant.h"
 #include "network/network_args.h"
 #include "train/saved_encoders.h"
@@ -27,18 +28,20 @@ void check_swapped_blocks(const TrainConfig& config, int64_t depth, at::Device d
 
 /// The reference takes such indices in silence.
 void check_trained_blocks(const TrainConfig& config, int64_t depth) {
-  auto blocks = network::parse_network_args(config.network.network_args).train_block_indices;
-  if (!blocks) return;
-  std::erase_if(*blocks, [&](int64_t block) { return block < depth; });
-  if (blocks->empty()) return;
+  const auto args = network::parse_network_args(config.network.network_args);
+  if (!args.train_block_indices) return;
+  std::vector<int64_t> beyond = *args.train_block_indices;
+  std::erase_if(beyond, [&](int64_t block) { return block < depth; });
+  if (beyond.empty()) return;
   log::warn("[--network_args] train_block_indices: got {}, expected 0 to {}; the model has no such blocks.",
-            fmt::join(*blocks, ", "), depth - 1);
+            fmt::join(beyond, ", "), depth - 1);
 }
 
 }  // namespace
 
 void check_checkpoint(const TrainConfig& config, const models::ModelFiles& files, at::Device device) {
   check_saved_encoders(config, files);
+  models::check_encoders_fit(files);
   const int64_t depth = models::detect_variant(files.part(models::Part::mmdit, {})).depth;
   check_swapped_blocks(config, depth, device);
   check_trained_blocks(config, depth);

@@ -7,9 +7,8 @@
 namespace loraptor::train {
 
 /// Throws UsageError for `--blocks_to_swap` beyond the model's depth and for an encoder that is to be saved but is in
-/// none of the files; FileError if there is no MMDiT. Warns of `train_block_indices` that the model does not have,
-/// and of swapping on the CPU.
-/// Reads no weights.
+/// none of the files; FileError if there is no MMDiT, or if it needs other text encoders. Warns of
+/// `train_block_indices` that the model does not have, and of swapping on the CPU. Reads no weights.
 void check_checkpoint(const TrainConfig& config, const models::ModelFiles& files, at::Device device);
 
 }  // namespace loraptor::train

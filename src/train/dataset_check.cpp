@@ -25,6 +25,15 @@ void warn_of_stored_captions(const data::SubsetConfig& subset, const std::string
   }
 }
 
+bool has_masks(const data::DatasetsConfig& config) {
+  for (const auto& dataset : config.datasets) {
+    for (const auto& subset : dataset.subsets) {
+      if (subset.alpha_mask || !subset.conditioning_data_dir.empty()) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 void check_dataset(const TrainConfig& config, const data::Dataset& dataset) {
@@ -44,10 +53,21 @@ void check_dataset(const TrainConfig& config, const data::Dataset& dataset) {
   if (config.cache.cache_text_encoder_outputs) {
     const bool drawn = config.cache.cache_text_encoder_variants > 0;
     add(drawn ? data::text_not_drawable(used) : data::text_not_cacheable(used),
-        drawn ? "--cache_text_encoder_variants"
+        drawn ? "--cache_text_encoder_outputs"
               : "--cache_text_encoder_outputs, or keep drawn captions with --cache_text_encoder_variants");
   }
+  if (config.loop.max_validation_steps.value_or(1) < 1) {
+    problems.push_back(
+        fmt::format("[--max_validation_steps] value: got {}, expected at least 1.\nHint: without --validation_split "
+                    "nothing is validated.",
+                    *config.loop.max_validation_steps));
+  }
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
+  if (config.data.masked_loss && !has_masks(used)) {
+    log::warn(
+        "--masked_loss has no effect: no subset has mask images (conditioning_data_dir in the data set file) or "
+        "alpha_mask.");
+  }
   if (!config.cache.cache_text_encoder_outputs || config.cache.cache_text_encoder_variants > 0) return;
   for (const auto& part : used.datasets) {
     for (const auto& subset : part.subsets) {

@@ -21,7 +21,7 @@ struct InputSources {
   const models::Vae* vae = nullptr;  // encodes live; null when latents are cached
   pipeline::LatentsSource latents;   // of cached images; empty when they are encoded live
   /// Text-encoder outputs of a batch's captions, with their graph where encoders are trained.
-  std::function<models::TextOutputs(const std::vector<std::string>& captions)> text;
+  std::function<models::TextOutputs(const std::vector<std::string>& captions, int64_t micro_step)> text;
   bool text_uses_stored_captions = false;  // a full cache holds captions as stored, before transforms
   bool text_is_read = false;               // all outputs are cached: `text` computes nothing
   int64_t clip_l_width = 0;                // channels of CLIP-L in lg_out and lg_pooled

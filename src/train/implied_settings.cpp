@@ -24,6 +24,16 @@ void drop_if_not_positive(std::optional<int64_t>& interval, const char* flag, Wa
   interval.reset();
 }
 
+/// The reference asks whether these say anything, so that an empty one stands for none.
+void drop_empty(TrainConfig& config) {
+  auto& model = config.model;
+  for (std::optional<std::string>* setting :
+       {&config.loop.resume, &config.logging.console_log_file, &config.sample.sample_prompts, &model.clip_l,
+        &model.clip_g, &model.t5xxl, &model.vae, &model.tokenizer_cache_dir, &model.t5xxl_device, &model.t5xxl_dtype}) {
+    if (*setting && (*setting)->empty()) setting->reset();
+  }
+}
+
 void imply_data(data::DataConfig& data, Warnings& warnings) {
   if (data.caption_extention) {
     data.caption_extension = *data.caption_extention;
@@ -55,6 +65,7 @@ void imply_memory(memory::MemoryConfig& memory, Warnings& warnings) {
 
 Warnings apply_implied_settings(TrainConfig& config) {
   Warnings warnings;
+  drop_empty(config);
   imply(config.cache.cache_latents_to_disk, config.cache.cache_latents, "cache_latents_to_disk", "cache_latents",
         warnings);
   imply(config.cache.cache_latents_posterior, config.cache.cache_latents, "cache_latents_posterior", "cache_latents",

@@ -56,7 +56,7 @@ void add_network(Writer& out, const TrainConfig& config) {
       const auto at = item.find('=');
       args[item.substr(0, at)] = item.substr(at + 1);
     }
-    if (!network.dim_from_weights) {
+    if (!network.dim_from_weights && !args.contains("dropout")) {
       args["dropout"] = network.network_dropout ? nlohmann::ordered_json(*network.network_dropout) : nullptr;
     }
     out.add_text("ss_network_args", python_json(args));
@@ -104,6 +104,7 @@ void add_model(Writer& out, const TrainConfig& config) {
   out.add("ss_clip_l_dropout_rate", model.clip_l_dropout_rate);
   out.add("ss_clip_g_dropout_rate", model.clip_g_dropout_rate);
   out.add("ss_t5_dropout_rate", model.t5_dropout_rate);
+  if (model.t5_internal_dropout > 0) out.add("ss_t5_internal_dropout", model.t5_internal_dropout);
   out.add("ss_pos_emb_random_crop_rate", model.pos_emb_random_crop_rate);
   out.add("ss_enable_scaled_pos_embed", model.enable_scaled_pos_embed);
   out.add("ss_t5xxl_max_token_length", model.t5xxl_max_token_length);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/log.h"
 #include "io/image.h"
 #include "report/metric.h"
 #include "train/train_state.h"
@@ -17,6 +18,7 @@ struct SampledImage {
   std::filesystem::path path;
   std::string prompt;
   std::string moment;  // "e000001", "000100": as in the file name
+  int64_t number = 0;  // of the prompt in its file
 };
 
 /// One validation run.
@@ -46,42 +48,36 @@ class TrainObserver {
   virtual void end(const TrainState&) {}
 };
 
-/// Passes every event on to all members, in the order they were added.
+/// Passes every event on to all members, in the order they were added. A report that cannot be written once the run has
+/// started (a full disk) does not end it: the reason is told, once, and the others go on. `start` throws as members do.
 class Observers : public TrainObserver {
  public:
   void add(std::unique_ptr<TrainObserver> observer) { all_.push_back(std::move(observer)); }
   void start(const TrainState& state) override {
     for (auto& o : all_) o->start(state);
   }
-  void epoch_start(int64_t epoch) override {
-    for (auto& o : all_) o->epoch_start(epoch);
-  }
-  void step(const report::StepRecord& record) override {
-    for (auto& o : all_) o->step(record);
-  }
-  void epoch_end(int64_t epoch, double average) override {
-    for (auto& o : all_) o->epoch_end(epoch, average);
-  }
-  void validated(const ValidationRecord& record) override {
-    for (auto& o : all_) o->validated(record);
-  }
-  void sampled(int64_t step, const SampledImage& image) override {
-    for (auto& o : all_) o->sampled(step, image);
-  }
-  void saved(const std::filesystem::path& path) override {
-    for (auto& o : all_) o->saved(path);
-  }
-  void rolled_back(const TrainState& state) override {
-    for (auto& o : all_) o->rolled_back(state);
-  }
-  void stopped(const TrainState& state) override {
-    for (auto& o : all_) o->stopped(state);
-  }
-  void end(const TrainState& state) override {
-    for (auto& o : all_) o->end(state);
-  }
+  void epoch_start(int64_t epoch) override { tell(&TrainObserver::epoch_start, epoch); }
+  void step(const report::StepRecord& record) override { tell(&TrainObserver::step, record); }
+  void epoch_end(int64_t epoch, double average) override { tell(&TrainObserver::epoch_end, epoch, average); }
+  void validated(const ValidationRecord& record) override { tell(&TrainObserver::validated, record); }
+  void sampled(int64_t step, const SampledImage& image) override { tell(&TrainObserver::sampled, step, image); }
+  void saved(const std::filesystem::path& path) override { tell(&TrainObserver::saved, path); }
+  void rolled_back(const TrainState& state) override { tell(&TrainObserver::rolled_back, state); }
+  void stopped(const TrainState& state) override { tell(&TrainObserver::stopped, state); }
+  void end(const TrainState& state) override { tell(&TrainObserver::end, state); }
 
  private:
+  template <class Event, class... Facts>
+  void tell(Event event, const Facts&... facts) {
+    for (auto& observer : all_) {
+      try {
+        ((*observer).*event)(facts...);
+      } catch (const std::exception& error) {
+        log::warn_once(fmt::format("[reports] the training goes on, but {}", error.what()));
+      }
+    }
+  }
+
   std::vector<std::unique_ptr<TrainObserver>> all_;
 };
 

@@ -13,6 +13,16 @@
 namespace loraptor::train {
 namespace {
 
+/// "Keys Scaled=3, Average key norm=0.12, " with --scale_weight_norms, else nothing.
+std::string weight_norms(const report::NamedNumbers& extras) {
+  std::string text;
+  for (const auto& [name, value] : extras) {
+    if (name == "max_norm/keys_scaled") text += fmt::format("Keys Scaled={}, ", value);
+    if (name == "norm/avg_key_norm") text += fmt::format("Average key norm={:.3g}, ", value);
+  }
+  return text;
+}
+
 /// The reference's console: a line per epoch, and the progress line with the average loss.
 class ConsoleObserver : public TrainObserver {
  public:
@@ -25,7 +35,7 @@ class ConsoleObserver : public TrainObserver {
   void step(const report::StepRecord& record) override {
     seconds_ += record.seconds;
     data_seconds_ += record.data_seconds;
-    bar_->update(record.step, fmt::format("avr_loss={:.3g}", record.average));
+    bar_->update(record.step, fmt::format("{}avr_loss={:.3g}", weight_norms(record.extras), record.average));
   }
   void validated(const ValidationRecord& record) override {
     log::info("validation loss {:.4g} after step {} (training average {:.4g}){}", record.loss, record.step,
@@ -48,18 +58,26 @@ class ConsoleObserver : public TrainObserver {
 class JsonObserver : public TrainObserver {
  public:
   explicit JsonObserver(std::filesystem::path path) : path_(std::move(path)) {}
-  void start(const TrainState& state) override { log_.emplace(path_, state.step); }
-  void step(const report::StepRecord& record) override { log_->write(record); }
+  void start(const TrainState& state) override {
+    log_.emplace(path_, state.step,
+                 report::PendingValidations{.epoch = state.epoch,
+                                            .of_step = state.events_done <= kStepValidation,
+                                            .of_epoch = state.events_done <= kEpochValidation});
+  }
+  void step(const report::StepRecord& record) override {
+    if (log_) log_->write(record);
+  }
   void validated(const ValidationRecord& record) override {
     // Programs that read the log expect a line per step; other lines only come to those who ask for fixed draws.
-    if (!record.fixed) return;
-    log_->write_validation(record.step, record.epoch, {{"loss", record.loss}, {"fixed", *record.fixed}});
+    if (!record.fixed || !log_) return;
+    const auto moment = record.is_epoch_end ? report::ValidationMoment::epoch : report::ValidationMoment::step;
+    log_->write_validation(record.step, record.epoch, moment, {{"loss", record.loss}, {"fixed", *record.fixed}});
   }
   void rolled_back(const TrainState& state) override { start(state); }
 
  private:
   std::filesystem::path path_;
-  std::optional<report::JsonlLog> log_;
+  std::optional<report::JsonlLog> log_;  // nothing where it could not be begun anew after a return to an earlier state
 };
 
 class TensorBoardObserver : public TrainObserver {
@@ -90,7 +108,8 @@ class HtmlObserver : public TrainObserver {
   }
   void step(const report::StepRecord& record) override { page_->step(record); }
   void sampled(int64_t step, const SampledImage& image) override {
-    page_->sample({.prompt = image.prompt, .moment = image.moment, .step = step, .image = image.path});
+    page_->sample(
+        {.prompt = image.prompt, .moment = image.moment, .step = step, .image = image.path, .number = image.number});
   }
   void saved(const std::filesystem::path& path) override { page_->saved(path); }
   void rolled_back(const TrainState& state) override { page_->drop_after(state.step); }

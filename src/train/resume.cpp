@@ -17,11 +17,37 @@ namespace fs = std::filesystem;
 namespace {
 
 nlohmann::json read_json(const fs::path& path) {
+  nlohmann::json json;
   try {
-    return nlohmann::json::parse(read_file(path));
+    json = nlohmann::json::parse(read_file(path));
   } catch (const nlohmann::json::exception& e) {
-    throw FileError(path, fmt::format("no valid JSON: {}.", e.what()));
+    throw FileError(path, fmt::format("no valid JSON: {}.\nHint: use an older state.", e.what()));
   }
+  if (json.is_object()) return json;
+  throw FileError(path, fmt::format("content: got JSON of kind {}, expected an object.\nHint: use an older state.",
+                                    json.type_name()));
+}
+
+/// What another trainer tells about its position. Ref: sd-scripts@48d368f train_network.py:save_model_hook.
+TrainState step_only_state(const fs::path& folder, const nlohmann::json& json) {
+  if (!fs::exists(folder / "model.safetensors")) {
+    throw FileError(folder, "no state: got neither one of ours nor model.safetensors.");
+  }
+  TrainState state;
+  state.is_step_only = true;
+  const auto step = json.find("current_step");
+  if (step != json.end()) {
+    if (!step->is_number_unsigned()) {
+      throw FileError(folder / "train_state.json",
+                      fmt::format("current_step: got {}, expected a number of steps.", step->dump()));
+    }
+    state.step = state.updates = step->get<int64_t>();
+  }
+  log::warn(
+      "[--resume] {} was written by another trainer: its weights are loaded, its optimizer state is not readable "
+      "here and begins anew, and steps are counted from {}.",
+      folder.string(), state.step);
+  return state;
 }
 
 /// States of older versions have an empty DONE: there is nothing to compare then.
@@ -62,32 +88,24 @@ void restore_average(const io::SafetensorsFile& file, WeightAverage& average, co
 
 }  // namespace
 
-std::optional<TrainState> read_train_state(const fs::path& folder) {
+TrainState read_train_state(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     throw FileError(folder, "state folder not found.\nHint: --resume takes a folder that --save_state wrote.");
   }
   const fs::path file = folder / "train_state.json";
-  if (fs::exists(file)) {
-    const auto json = read_json(file);
-    if (json.contains("loraptor")) {
-      check_files(folder);
-      return train_state_from_json(json["loraptor"], file.string());
-    }
-  }
-  if (!fs::exists(folder / "model.safetensors")) {
-    throw FileError(folder, "no state: got neither train_state.json nor model.safetensors.");
-  }
-  log::warn(
-      "[--resume] {} was written by another trainer: its weights are loaded, its optimizer state is not readable "
-      "here, and steps are counted from 0.",
-      folder.string());
-  return std::nullopt;
+  const auto json = fs::exists(file) ? read_json(file) : nlohmann::json::object();
+  if (!json.contains("loraptor")) return step_only_state(folder, json);
+  check_files(folder);
+  return train_state_from_json(json["loraptor"], file.string());
 }
 
-void report_differences(const fs::path& folder, const RunIdentity& identity) {
+void report_differences(const fs::path& folder, const RunIdentity& identity, const RunIdentity& data) {
   if (!fs::exists(folder / "train_state.json")) return;
   const auto json = read_json(folder / "train_state.json");
-  const auto found = differences(json.value("run", nlohmann::json()), identity);
+  auto found = differences(json.value("run", nlohmann::json()), identity);
+  for (auto& difference : differences(json.value("data", nlohmann::json()), data)) {
+    found.push_back(std::move(difference));
+  }
   if (found.empty()) return;
   log::warn("[--resume] this run differs from the one that saved {}: {}.", folder.string(), fmt::join(found, "; "));
 }

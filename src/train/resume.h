@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 
 #include "train/run_identity.h"
 #include "train/run_parts.h"
@@ -11,12 +10,13 @@
 namespace loraptor::train {
 
 /// Reads the position and seed of a state without touching any model. Its files are compared with their checksums.
-/// A folder of the reference's trainer (pickled states) gives only weights and the step: nullopt, after saying so.
-/// Throws FileError if the folder is missing, incomplete or damaged.
-std::optional<TrainState> read_train_state(const std::filesystem::path& folder);
+/// A folder of the reference's trainer (pickled states) gives only weights and the step, 0 if it does not tell, after
+/// saying so. Throws FileError if the folder is missing, incomplete or damaged.
+TrainState read_train_state(const std::filesystem::path& folder);
 
 /// Warns, in one line, of everything that differs between the run that saved the state and this one.
-void report_differences(const std::filesystem::path& folder, const RunIdentity& identity);
+///   data   see data_identity; states of older versions have none and are not compared
+void report_differences(const std::filesystem::path& folder, const RunIdentity& identity, const RunIdentity& data);
 
 /// Restores weights, optimizer, loss scale, weight average and, with losses of an unfinished step in `state`, its
 /// gradients. Throws FileError or UsageError where the files do not fit the run.

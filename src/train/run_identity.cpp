@@ -19,7 +19,7 @@ constexpr std::array kWithoutInfluence = {
     "no_metadata", "training_comment", "huggingface_", "wandb_", "lowram", "highvram", "gradient_checkpointing",
     "cpu_offload_checkpointing", "blocks_to_swap", "vae_batch_size", "text_encoder_batch_size", "skip_cache_check",
     "cache_format",
-    // Said by facts of their own.
+    // Said by facts of their own: validation_split and validation_seed with the data set.
     "max_train_", "pretrained_model_name_or_path", "seed"};
 
 bool has_influence(const std::string& name) {

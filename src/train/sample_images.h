@@ -26,18 +26,30 @@ struct SampleSetup {
   at::Device device = at::kCPU;
 };
 
+bool wants_samples(const SampleConfig& sample);
+
+/// <output_dir>/sample/<output_name>_<moment>_<number>_<time>_<seed>.png, with the time of now.
+///   number   of the prompt in its file
+///   seed     of the prompt, if it has one
+/// Ref: sd-scripts@48d368f library/sd3_train_utils.py:sample_image_inference.
+std::filesystem::path sample_file(const SaveConfig& saving, const std::string& moment, size_t number,
+                                  std::optional<int64_t> seed);
+
 class SampleImages {
  public:
   explicit SampleImages(SampleSetup setup) : setup_(std::move(setup)) {}
 
-  /// Makes all images and writes them to <output_dir>/sample.
+  /// Makes all images and writes them to <output_dir>/sample. An image that cannot be made or written is told and left
+  /// out: it does not end the training.
   ///   moment    "e000001" or "000100": part of the file names
-  ///   signals   once one came, no further image is begun
-  /// Returns nothing if a signal came before the last image was begun.
+  ///   signals   once one came, no further sampling step is begun
+  /// Returns nothing if a signal came before the last image was made; the one begun is dropped then.
   std::optional<std::vector<SampledImage>> generate(const std::string& moment, const StopSignals& signals);
 
  private:
-  SampledImage generate_one(const pipeline::SamplePrompt& prompt, size_t number, const std::string& moment);
+  std::vector<pipeline::SamplePrompt> current_prompts() const;
+  SampledImage generate_one(const pipeline::SamplePrompt& prompt, size_t number, const std::string& moment,
+                            const StopSignals& signals);
   models::Conditioning conditioning(const std::string& text) const;
 
   SampleSetup setup_;

@@ -13,12 +13,14 @@
 #include "network/network_merge.h"
 #include "train/auto_resume.h"
 #include "train/checkpoint_check.h"
+#include "train/data_identity.h"
 #include "train/dataset_check.h"
 #include "train/debug_dataset.h"
 #include "train/initial_state.h"
 #include "train/memory_setup.h"
 #include "train/metadata.h"
 #include "train/observers.h"
+#include "train/output_check.h"
 #include "train/process_setup.h"
 #include "train/resume.h"
 #include "train/saved_encoders.h"
@@ -38,6 +40,7 @@ class Session {
 
   void run() {
     set_up();
+    if (processes_->is_main()) check_outputs(config_);
     open_data();
     if (is_finished(config_, plan_, start_)) return;
     prepare_text();
@@ -72,7 +75,6 @@ class Session {
   InputSources validation_sources();
   void train();
 
-  bool wants_samples() const;
   const models::Vae& vae();  // loaded when it is first needed
   models::LoadOptions load_options(at::ScalarType dtype) const { return {.dtype = dtype, .device = device_}; }
   void add_targets(std::vector<network::TargetLinear>& targets);
@@ -86,7 +88,7 @@ class Session {
   double started_at_ = unix_time();
   std::optional<TrainState> resumed_;
   TrainState start_;
-  RunIdentity identity_;
+  RunIdentity identity_, data_identity_;
 
   std::optional<data::DatasetGroups> data_;
   std::unique_ptr<Replay> replay_;
@@ -109,12 +111,6 @@ class Session {
   std::optional<WeightAverage> average_;
 };
 
-bool Session::wants_samples() const {
-  const auto& sample = config_.sample;
-  return sample.sample_prompts &&
-         (sample.sample_at_first || sample.sample_every_n_steps || sample.sample_every_n_epochs);
-}
-
 void Session::set_up() {
   const auto world = dist::world_from_environment();
   device_ = set_up_process(config_, world);
@@ -126,7 +122,7 @@ void Session::set_up() {
     resumed_ = read_train_state(state);
   }
   seed_ = std::stoull(processes_->from_main(fmt::format("{}", static_cast<uint64_t>(config_.loop.seed.value_or(0)))));
-  if (resumed_ && resumed_->seed != seed_) {
+  if (resumed_ && !resumed_->is_step_only && resumed_->seed != seed_) {
     if (config_.origins.count("seed") != 0) {
       log::warn("[--resume] the seed differs: got {}, the state was written with {}, which is used.", seed_,
                 resumed_->seed);
@@ -144,10 +140,11 @@ void Session::open_data() {
   data_->training.set_max_train_steps(plan_.max_steps);
   data_->set_caption_variants(config_.cache.cache_text_encoder_variants);
   log::info("{}", data_->training.report());
-  start_ = initial_state(config_.loop, plan_, resumed_);
+  start_ = initial_state(config_.loop, plan_, resumed_, has_compat(config_, "step_count"));
   start_.seed = seed_;
   identity_ = run_identity(config_, plan_, data_->training.images().size());
-  if (config_.loop.resume) report_differences(*config_.loop.resume, identity_);
+  data_identity_ = data_identity(data_->training);
+  if (config_.loop.resume) report_differences(*config_.loop.resume, identity_, data_identity_);
   counter_draws_ = std::make_unique<tensor::CounterDraws>(seed_);
   draws_ = counter_draws_.get();
   validation_draws_ = std::make_unique<tensor::CounterDraws>(
@@ -156,7 +153,7 @@ void Session::open_data() {
     replay_ = std::make_unique<Replay>(*config_.loop.replay_draws);
     draws_ = replay_.get();
   }
-  if (wants_samples()) prompts_ = pipeline::read_prompt_file(*config_.sample.sample_prompts);
+  if (wants_samples(config_.sample)) prompts_ = pipeline::read_prompt_file(*config_.sample.sample_prompts);
 }
 
 /// Text encoders come and go before the MMDiT is read, unless they are needed in every step.
@@ -168,7 +165,7 @@ void Session::prepare_text() {
     // Before anything is encoded, so that cached outputs see the merged encoders.
     network::merge_base_weights(config_.network, targets);
   };
-  text_.emplace(config_, precision_, *files_, device_, merge);
+  text_.emplace(config_, precision_, *files_, device_, tensor::CounterRng(seed_), merge);
   if (config_.cache.cache_text_encoder_outputs) {
     text_->cache(*data_, prompt_texts(prompts_));
   } else {
@@ -205,7 +202,7 @@ void Session::prepare_latents() {
                                                             : cache(data_->validation, *validation_draws_);
   log::info("{} images ready after {:.1f} s{}", data_->training.images().size() + data_->validation.images().size(),
             watch.seconds(), vae_ ? "" : "; the VAE was not loaded");
-  if (wants_samples()) {
+  if (wants_samples(config_.sample)) {
     vae();
   } else {
     vae_.reset();
@@ -287,7 +284,7 @@ InputSources Session::input_sources() {
   } else {
     sources.vae = &*vae_;
   }
-  sources.text = [this](const auto& captions) { return text_->outputs(captions, true); };
+  sources.text = [this](const auto& captions, int64_t step) { return text_->outputs(captions, true, step); };
   sources.text_uses_stored_captions = text_->is_cached() && config_.cache.cache_text_encoder_variants == 0;
   sources.text_is_read = text_->is_cached() && !trains_text(config_);
   sources.clip_l_width = text_->clip_l_width();
@@ -301,19 +298,19 @@ InputSources Session::input_sources() {
 InputSources Session::validation_sources() {
   InputSources sources = input_sources();
   if (sources.latents) sources.latents = validation_latents_;
-  sources.text = [this](const auto& captions) { return text_->outputs(captions, false); };
+  sources.text = [this](const auto& captions, int64_t step) { return text_->outputs(captions, false, step); };
   sources.replay = nullptr;
   sources.draws = validation_draws_.get();
   return sources;
 }
 
 std::unique_ptr<SampleImages> Session::make_samples() {
-  if (!wants_samples()) return nullptr;
+  if (!wants_samples(config_.sample)) return nullptr;
   return std::make_unique<SampleImages>(SampleSetup{
       .config = config_,
       .mmdit = *mmdit_,
       .vae = *vae_,
-      .text = [this](const auto& texts) { return text_->outputs(texts, false); },
+      .text = [this](const auto& texts) { return text_->outputs(texts, false, 0); },
       .prompts = text_->is_cached() ? prompts_ : std::vector<pipeline::SamplePrompt>(),
       .rng = tensor::CounterRng(seed_),
       .device = device_,
@@ -347,7 +344,8 @@ void Session::train() {
                          .timestep_dtype = has_compat(config_, "timesteps") ? precision_.compute : at::kFloat};
   const Validation validation(config_, data_->validation, validation_sources(), step);
   const auto samples = make_samples();
-  const CheckpointWriter checkpoints(config_, precision_, {mmdit_->variant().type_name(), identity_, start_metadata()});
+  const CheckpointWriter checkpoints(config_, precision_,
+                                     {mmdit_->variant().type_name(), identity_, data_identity_, start_metadata()});
   const auto subtitle = fmt::format("{}, {} images, {} steps, seed {}", mmdit_->variant().title(),
                                     data_->training.images().size(), plan_.max_steps, seed_);
   auto observers = processes_->is_main()

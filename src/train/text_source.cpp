@@ -7,7 +7,9 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "models/sd3_variant.h"
 #include "models/weights_hash.h"
+#include "tensor/device.h"
 #include "text/tokenizer_files.h"
 #include "train/observers.h"
 
@@ -27,11 +29,10 @@ pipeline::TextEncoding make_encoding(const TrainConfig& config) {
                                         .mask_t5 = model.apply_t5_attn_mask && masks}};
 }
 
-/// Channels of an encoder's output, from the shape of its token embedding; nothing if there is no such file.
-std::optional<int64_t> output_width(const models::ModelFiles& files, models::Part part) {
-  if (!files.has(part)) return std::nullopt;
-  const char* tokens = part == models::Part::t5xxl ? "shared.weight" : "text_model.embeddings.token_embedding.weight";
-  return files.part(part, {}).shape(tokens).at(1);
+/// Channels of CLIP-L's output, from the shape of its token embedding; without a file those of the published models.
+int64_t clip_l_width_of(const models::ModelFiles& files) {
+  if (!files.has(models::Part::clip_l)) return kClipLWidth;
+  return files.part(models::Part::clip_l, {}).shape("text_model.embeddings.token_embedding.weight").at(1);
 }
 
 }  // namespace
@@ -43,16 +44,23 @@ bool trains_t5(const TrainConfig& config) {
   return trains_text(config) && std::find(args.begin(), args.end(), "train_t5xxl=True") != args.end();
 }
 
+double t5_dropout_rate(const TrainConfig& config, bool is_training) {
+  constexpr double kOfTheModel = 0.1;  // T5 v1.1's configuration
+  if (has_compat(config, "t5_dropout") && config.memory.gradient_checkpointing) return kOfTheModel;
+  return is_training && trains_t5(config) ? config.model.t5_internal_dropout : 0;
+}
+
 TextSource::TextSource(const TrainConfig& config, const Precision& precision, models::ModelFiles& files,
-                       at::Device device, std::function<void()> on_loaded)
+                       at::Device device, tensor::CounterRng rng, std::function<void()> on_loaded)
     : config_(config),
       precision_(precision),
       files_(files),
       device_(device),
+      rng_(rng),
       on_loaded_(std::move(on_loaded)),
       encoding_(make_encoding(config)),
       recent_(kRecentBytes) {
-  clip_l_width_ = output_width(files, models::Part::clip_l).value_or(kClipLWidth);
+  clip_l_width_ = clip_l_width_of(files);
 }
 
 void TextSource::load_clip() {
@@ -63,17 +71,18 @@ void TextSource::load_clip() {
 void TextSource::load() {
   if (encoding_.has_clip() && encoding_.has_t5()) return;
   load_clip();
-  const auto t5_device = config_.model.t5xxl_device ? at::Device(*config_.model.t5xxl_device) : device_;
+  const auto t5_device =
+      config_.model.t5xxl_device ? tensor::named_device(*config_.model.t5xxl_device, "--t5xxl_device") : device_;
   encoding_.load_t5(files_, {.dtype = precision_.t5, .device = t5_device});
   on_loaded_();
 }
 
 data::TextRequest TextSource::text_request() const {
-  const auto g_width = output_width(files_, models::Part::clip_g);
+  const auto mmdit = models::detect_variant(files_.part(models::Part::mmdit, {}));  // what the outputs are for
   return {.apply_lg_mask = config_.model.apply_lg_attn_mask,
           .apply_t5_mask = config_.model.apply_t5_attn_mask,
-          .lg_width = g_width ? clip_l_width_ + *g_width : 0,
-          .t5_width = output_width(files_, models::Part::t5xxl).value_or(0)};
+          .lg_width = mmdit.pooled_width,
+          .t5_width = mmdit.context_width};
 }
 
 /// Encoder files that are not given (they are not needed when everything is cached) are not compared.
@@ -155,15 +164,18 @@ models::TextOutputs TextSource::frozen_outputs(const std::vector<std::string>& c
   return {at::cat(lg_out), at::cat(t5_out), at::cat(lg_pooled)};
 }
 
-models::TextOutputs TextSource::outputs(const std::vector<std::string>& captions, bool with_grad) {
+models::TextOutputs TextSource::outputs(const std::vector<std::string>& captions, bool with_grad, int64_t micro_step) {
+  const models::ActivationDropout dropout{
+      .rate = t5_dropout_rate(config_, with_grad), .rng = rng_, .micro_step = micro_step};
   models::TextOutputs outputs;
   if (cache_ && !encoding_.has_clip()) {
     outputs = cache_->get(captions);
-  } else if (!trains_text(config_)) {
+  } else if (!trains_text(config_) && !dropout.is_on()) {
     outputs = frozen_outputs(captions);
   } else {
-    const at::AutoGradMode mode(with_grad);
-    outputs = encoding_.encode(captions, with_grad);
+    const bool records = with_grad && trains_text(config_);
+    const at::AutoGradMode mode(records);
+    outputs = encoding_.encode(captions, records, dropout);
     if (cache_) outputs.t5_out = cache_->get(captions).t5_out;
   }
   return {outputs.lg_out.to(device_), outputs.t5_out.to(device_), outputs.lg_pooled.to(device_)};

@@ -23,7 +23,7 @@ class TextSource {
   /// Finds the tokenizers; loads no encoder yet.
   ///   on_loaded   called whenever encoders were loaded, before they are used: adds base weights to them
   TextSource(const TrainConfig& config, const Precision& precision, models::ModelFiles& files, at::Device device,
-             std::function<void()> on_loaded);
+             tensor::CounterRng rng, std::function<void()> on_loaded);
 
   /// Loads those of the three encoders that are not loaded.
   void load();
@@ -36,8 +36,10 @@ class TextSource {
   /// Outputs on the training device. A full cache must hold the captions; with trained CLIP encoders only T5's part
   /// comes from the cache. Frozen encoders that run live are asked once a caption, one caption at a time, so that
   /// outputs do not depend on which captions come together.
-  ///   with_grad   record the graph of trained encoders
-  models::TextOutputs outputs(const std::vector<std::string>& captions, bool with_grad);
+  /// With dropout inside T5 they are asked each time.
+  ///   with_grad    a training step: record the graph of trained encoders
+  ///   micro_step   whose draws decide T5's dropout (see t5_dropout_rate)
+  models::TextOutputs outputs(const std::vector<std::string>& captions, bool with_grad, int64_t micro_step);
 
   /// The encoders, for attaching adapters; those that were freed are absent.
   pipeline::TextEncoding& encoders() { return encoding_; }
@@ -55,6 +57,7 @@ class TextSource {
   const Precision precision_;
   models::ModelFiles& files_;
   at::Device device_;
+  tensor::CounterRng rng_;  // dropout
   std::function<void()> on_loaded_;
   pipeline::TextEncoding encoding_;
   std::optional<pipeline::TextCache> cache_;
@@ -65,5 +68,9 @@ class TextSource {
 /// Whether text encoders are trained; T5 only on request.
 bool trains_text(const TrainConfig& config);
 bool trains_t5(const TrainConfig& config);
+
+/// Dropout inside a T5 that runs live: `--t5_internal_dropout` in the training steps of a T5 that is trained. With
+/// `--kohya_compat t5_dropout` gradient checkpointing brings T5's own 10 % with it, in validation and samples too.
+double t5_dropout_rate(const TrainConfig& config, bool is_training);
 
 }  // namespace loraptor::train

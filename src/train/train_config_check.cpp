@@ -15,6 +15,9 @@
 #include "optim/keyword_args.h"
 #include "optim/lr_schedule.h"
 #include "optim/optimizer.h"
+#include "tensor/device.h"
+#include "train/path_check.h"
+#include "train/text_source.h"
 
 namespace loraptor::train {
 namespace {
@@ -26,19 +29,12 @@ std::string lower(std::string text) {
   return text;
 }
 
-/// The value of `key` in key=value items, or nothing.
-std::optional<std::string> item_value(const std::vector<std::string>& items, const std::string& key) {
-  for (const std::string& item : items) {
-    if (item.rfind(key + "=", 0) == 0) return item.substr(key.size() + 1);
-  }
-  return std::nullopt;
-}
-
 class Checker {
  public:
   explicit Checker(const TrainConfig& config) : config_(config) {}
 
   std::vector<std::string> problems() {
+    problems_ = empty_paths(config_);
     check_model();
     check_data();
     if (!config_.data.dataset_config) check_folder_data();
@@ -99,7 +95,12 @@ class Checker {
     probability("clip_l_dropout_rate", model.clip_l_dropout_rate);
     probability("clip_g_dropout_rate", model.clip_g_dropout_rate);
     probability("t5_dropout_rate", model.t5_dropout_rate);
+    probability("t5_internal_dropout", model.t5_internal_dropout, /*with_one=*/false);
+    if (model.t5_internal_dropout > 0 && !trains_t5(config_)) {
+      add("t5_internal_dropout", "dropout: got a T5 that is not trained, expected --network_args train_t5xxl=True.");
+    }
     probability("pos_emb_random_crop_rate", model.pos_emb_random_crop_rate);
+    if (model.t5xxl_device) ask([&] { tensor::named_device(*model.t5xxl_device, "--t5xxl_device"); });
   }
 
   void check_data() {
@@ -175,8 +176,9 @@ class Checker {
     at_least("vae_batch_size", config_.cache.vae_batch_size, 1);
     at_least("cache_text_encoder_variants", config_.cache.cache_text_encoder_variants, 0);
     at_least("latents_variants", config_.cache.latents_variants, 0);
-    if (config_.cache.cache_text_encoder_outputs &&
-        item_value(config_.network.network_args, "train_t5xxl").value_or("") == "True") {
+    const auto& args = config_.network.network_args;
+    const bool wants_t5 = std::find(args.begin(), args.end(), "train_t5xxl=True") != args.end();
+    if (config_.cache.cache_text_encoder_outputs && wants_t5) {
       add("cache_text_encoder_outputs", "cache: got train_t5xxl=True with it, expected a T5 that stays the same.",
           "remove one of the two");
     }
@@ -365,9 +367,6 @@ class Checker {
     if ((log_with == "tensorboard" || log_with == "all") && !logging.logging_dir) {
       add("logging_dir", fmt::format("folder: got none, expected one with --log_with {}.", log_with));
     }
-    if (logging.log_config && !logging.logging_dir) {
-      add("log_config", "folder: got no --logging_dir, expected one to write the options to.");
-    }
   }
 
   /// Options without effect still have to fit together, as scripts that pass them rely on being told.
@@ -393,7 +392,8 @@ std::vector<std::string> find_problems(const TrainConfig& config) { return Check
 
 void check_train_config(TrainConfig& config) {
   for (const std::string& warning : apply_implied_settings(config)) log::warn("{}", warning);
-  const std::vector<std::string> problems = find_problems(config);
+  std::vector<std::string> problems = find_problems(config);
+  for (std::string& problem : missing_folders(config)) problems.push_back(std::move(problem));
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
 }
 

@@ -18,7 +18,12 @@ std::vector<std::string> apply_implied_settings(TrainConfig& config);
 /// Everything that is wrong and can be seen before a model or a data set is opened, each "[where] fact: ...".
 std::vector<std::string> find_problems(const TrainConfig& config);
 
-/// Both: applies what is implied, logs its warnings, throws UsageError with all problems.
+/// What the user should be told about settings that change nothing beside the others, such as options of another
+/// schedule. `config` has no problems.
+std::vector<std::string> find_unused_settings(const TrainConfig& config);
+
+/// Applies what is implied, logs its warnings, throws UsageError with all problems, also folders of
+/// training images that are not there.
 void check_train_config(TrainConfig& config);
 
 }  // namespace loraptor::train

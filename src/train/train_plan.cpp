@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "train/precision.h"
 
 namespace loraptor::train {
 namespace {
@@ -25,6 +26,7 @@ TrainPlan make_train_plan(const TrainConfig& config, int64_t batches_per_epoch, 
   plan.max_steps =
       config.loop.max_train_epochs ? *config.loop.max_train_epochs * plan.steps_per_epoch : config.loop.max_train_steps;
   plan.epochs = divide_up(plan.max_steps, plan.steps_per_epoch);
+  plan.ends_with_epochs = has_compat(config, "step_count");
   plan.save_every_n_epochs = config.saving.save_every_n_epochs;
   if (config.saving.save_n_epoch_ratio.value_or(0) > 0) {
     plan.save_every_n_epochs = std::max<int64_t>(1, plan.epochs / *config.saving.save_n_epoch_ratio);

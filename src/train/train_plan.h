@@ -16,7 +16,11 @@ struct TrainPlan {
   int64_t max_steps;          // optimizer steps of the whole run
   int64_t epochs;             // epochs begun
   std::optional<int64_t> save_every_n_epochs;
-  int64_t processes = 1;  // that share out the batches of a step
+  int64_t processes = 1;          // that share out the batches of a step
+  bool ends_with_epochs = false;  // after the last epoch, however few steps were counted (`--kohya_compat step_count`)
+
+  /// Whether a run that stands at the end of `epoch` has nothing left to train.
+  bool is_over(int64_t step, int64_t epoch) const { return step >= max_steps || (ends_with_epochs && epoch >= epochs); }
 
   /// Whether the optimizer steps after this batch (0-based in its epoch).
   bool is_sync_point(int64_t batch) const { return (batch + 1) % accumulation == 0 || batch + 1 == batches_per_epoch; }

@@ -36,6 +36,9 @@ struct TrainState {
   std::vector<double> recent_losses;  // of the last steps, see LossWatch
   int64_t far_losses = 0;             // how many steps in a row were far above them
   int64_t rollbacks = 0;              // returns to an earlier state; each halves the learning rates
+
+  /// Of another trainer's state, which tells nothing else; never saved.
+  bool is_step_only = false;
 };
 
 nlohmann::json to_json(const TrainState& state);

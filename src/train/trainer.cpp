@@ -56,7 +56,7 @@ void Trainer::train_epochs() {
     parts_.observers.epoch_start(state_.epoch);
     train_epoch();
     run_events(kAfterEpoch);
-    if (state_.step >= parts_.plan.max_steps) return;
+    if (parts_.plan.is_over(state_.step, state_.epoch)) return;
     ++state_.epoch;
     state_.batch = 0;
     state_.events_done = kAfterStep;

@@ -5,6 +5,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "cli/option_table.h"
 #include "support/temp_folder.h"
 #include "train/train_config_check.h"
 
@@ -69,10 +70,83 @@ TEST(OptionsConfig, a_typed_alpha_is_no_integer) {
 }
 
 TEST(OptionsConfig, options_without_effect_warn_once_and_are_recorded) {
-  const BuiltConfig built = build({"--v2", "--noise_offset", "0.1", "--sdpa", "--xformers"});
-  EXPECT_EQ(built.warnings.size(), 2u);
+  const BuiltConfig built = build({"--v2", "--noise_offset", "0.1", "--sdpa", "--max_token_length", "75"});
+  EXPECT_EQ(built.warnings.size(), 3u);
+  EXPECT_EQ(built.config.recorded.at("max_token_length"), "75");
   EXPECT_EQ(built.config.recorded.at("v2"), "True");
   EXPECT_EQ(built.config.recorded.at("noise_offset"), "0.1");
+}
+
+TEST(OptionsConfig, every_option_without_effect_is_named_once) {
+  Strings words{"--optimizer_type", "Adafactor"};  // for --fused_backward_pass
+  std::vector<std::string> names;
+  for (const Option& option : all_options()) {
+    const bool is_odd = option.name == "v_pred_like_loss";  // not with --v_parameterization
+    if (option.status != Status::no_effect || option.is_silent || is_odd) continue;
+    names.push_back(option.name);
+    words.push_back("--" + option.name);
+    if (option.kind != Kind::flag) words.back() += "=7";
+  }
+  EXPECT_GE(names.size(), 40u);
+  const auto warnings = build(words).warnings;
+  for (const auto& name : names) {
+    const auto is_named = [&](const auto& text) { return text.starts_with("--" + name + " has no effect: "); };
+    EXPECT_EQ(std::count_if(warnings.begin(), warnings.end(), is_named), 1) << name;
+  }
+}
+
+TEST(OptionsConfig, settings_that_change_nothing_beside_the_others_are_named) {
+  const auto expect_warning = [](const Strings& words, const std::string& part) {
+    const auto warnings = build(words).warnings;
+    ASSERT_EQ(warnings.size(), 1u) << part;
+    EXPECT_NE(warnings[0].find(part), std::string::npos) << warnings[0];
+  };
+  expect_warning({"--log_config"}, "--log_config has no effect without --logging_dir");
+  expect_warning({"--output_config"}, "--output_config has no effect without --config_file");
+  expect_warning({"--lr_scheduler", "cosine", "--lr_scheduler_power", "2"},
+                 "--lr_scheduler_power has no effect with --lr_scheduler cosine");
+  expect_warning({"--lr_scheduler_min_lr_ratio", "0.1"}, "--lr_scheduler_min_lr_ratio has no effect");
+  expect_warning({"--lr_scheduler", "cosine", "--lr_scheduler_type", "StepLR", "--lr_scheduler_args", "step_size=1"},
+                 "--lr_scheduler has no effect with --lr_scheduler_type StepLR");
+  expect_warning({"--network_args", "context_atn_dim=2"}, "context_attn_dim");
+  const Strings from_file{"--network_weights", "w.safetensors", "--dim_from_weights"};
+  const auto with = [&](Strings more) {
+    more.insert(more.end(), from_file.begin(), from_file.end());
+    return more;
+  };
+  expect_warning(with({"--network_dim", "8", "--network_args", "emb_dims=1,1,1,1,1,1", "rank_dropout=0.1"}),
+                 "no effect: --network_dim, emb_dims;");
+  EXPECT_TRUE(build(with({"--network_args", "rank_dropout=0.1", "split_qkv=True"})).warnings.empty());
+  EXPECT_TRUE(build({"--lr_scheduler", "polynomial", "--lr_scheduler_power", "2"}).warnings.empty());
+  EXPECT_TRUE(build({"--lr_warmup_steps", "0", "--lr_scheduler_power", "1", "--lr_scheduler_num_cycles", "1"})
+                  .warnings.empty());
+}
+
+TEST(OptionsConfig, an_empty_name_is_none_or_is_told_with_its_flag) {
+  const TrainConfig config = build({"--resume=", "--console_log_file", "", "--config_file=", "--t5xxl_device="}).config;
+  EXPECT_FALSE(config.loop.resume || config.logging.console_log_file || config.model.t5xxl_device);
+  for (const char* flag : {"network_weights", "base_weights", "log_html", "log_json", "output_dir"}) {
+    expect_build_problem({fmt::format("--{}=", flag)}, flag);
+  }
+}
+
+TEST(OptionsConfig, dropout_inside_t5_needs_a_t5_that_is_trained) {
+  expect_build_problem({"--t5_internal_dropout", "0.1"}, "t5_internal_dropout");
+  expect_build_problem({"--t5_internal_dropout", "1", "--network_args", "train_t5xxl=True"}, "t5_internal_dropout");
+  EXPECT_EQ(build_problem({"--t5_internal_dropout", "0.1", "--network_args", "train_t5xxl=True"}), "no problem");
+}
+
+TEST(OptionsConfig, folders_of_images_that_are_not_there_are_told) {
+  TrainConfig config = build({}, {"--pretrained_model_name_or_path", "m", "--output_dir", "o", "--train_data_dir",
+                                  "/no/such/folder", "--resolution", "512"})
+                           .config;
+  try {
+    train::check_train_config(config);
+    ADD_FAILURE() << "accepted";
+  } catch (const UsageError& error) {
+    EXPECT_EQ(std::string(error.what()).rfind("[--train_data_dir] folder: got '/no/such/folder'", 0), 0u)
+        << error.what();
+  }
 }
 
 TEST(OptionsConfig, the_command_of_the_guide_works) {
@@ -108,6 +182,7 @@ TEST(OptionsConflict, each_combination_has_its_error) {
                        "cache_text_encoder_outputs");
   expect_build_problem({"--log_with", "tensorboard"}, "logging_dir");
   expect_build_problem({"--log_with", "wandb", "--logging_dir", "x"}, "log_with");
+  expect_build_problem({"--t5xxl_device", "gpu"}, "t5xxl_device");
   expect_build_problem({"--use_8bit_adam", "--optimizer_type", "AdamW"}, "optimizer_type");
   expect_build_problem({"--use_8bit_adam", "--use_lion_optimizer"}, "use_8bit_adam");
   expect_build_problem({"--fused_backward_pass"}, "fused_backward_pass");

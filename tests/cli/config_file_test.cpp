@@ -84,10 +84,24 @@ TEST_F(OptionsFile, wrong_values_name_file_line_and_key) {
   EXPECT_NE(problem("lr_warmup_steps = 10.5\n").find("lr_warmup_steps"), std::string::npos);
 }
 
+TEST_F(OptionsFile, options_whose_value_nothing_reads_take_any) {
+  const ConfigFile file = read(
+      "max_token_length = 75\ndynamo_backend = \"no\"\nnoise_offset = \"none\"\nclip_skip = [1, 2]\nv2 = \"maybe\"\n");
+  EXPECT_EQ(file.options.at("max_token_length").value, Value(int64_t{75}));
+  EXPECT_EQ(file.options.at("dynamo_backend").value, Value(std::string("no")));
+  EXPECT_EQ(file.options.at("noise_offset").value, Value(std::string("none")));
+  EXPECT_EQ(file.options.at("v2").value, Value(std::string("maybe")));
+  EXPECT_EQ(file.options.count("clip_skip"), 1u);
+  EXPECT_TRUE(file.warnings.empty());
+}
+
 TEST_F(OptionsFile, a_missing_file_is_a_file_error) {
   EXPECT_THROW(read_config_file(folder_ / "none.toml"), FileError);
-  EXPECT_EQ(config_file_path("a"), "a.toml");
-  EXPECT_EQ(config_file_path("a.toml"), "a.toml");
+  const auto path = [](const std::string& word) { return config_file_path(parse_words({word}).options); };
+  EXPECT_EQ(path("--config_file=a"), "a.toml");
+  EXPECT_EQ(path("--config_file=a.toml"), "a.toml");
+  EXPECT_EQ(path("--config_file="), std::nullopt);
+  EXPECT_EQ(path("--sdpa"), std::nullopt);
 }
 
 TEST_F(OptionsFile, what_is_written_reads_back) {

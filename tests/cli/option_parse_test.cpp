@@ -101,8 +101,21 @@ TEST(OptionsParse, steps_or_fraction) {
 
 TEST(OptionsParse, choices_are_checked) {
   expect_problem({"--loss_type", "l3"}, "got 'l3', expected one of l1, l2, huber, smooth_l1.");
-  expect_problem({"--zero_stage", "5"}, "expected one of 0, 1, 2, 3.");
   expect_problem({"--kohya_compat", "attn2", "x"}, "got 'x'");
+}
+
+TEST(OptionsParse, an_option_whose_value_nothing_reads_takes_any) {
+  EXPECT_EQ(given({"--max_token_length", "75"}, "max_token_length"), Value(int64_t{75}));
+  EXPECT_EQ(given({"--max_token_length", "long"}, "max_token_length"), Value(std::string("long")));
+  EXPECT_EQ(given({"--dynamo_backend", "no"}, "dynamo_backend"), Value(std::string("no")));
+  EXPECT_EQ(given({"--noise_offset=x"}, "noise_offset"), Value(std::string("x")));
+  expect_problem({"--clip_skip"}, "[--clip_skip] value: got nothing");
+}
+
+TEST(OptionsParse, help_may_be_abbreviated_too) {
+  for (const char* word : {"-h", "--help", "--hel", "--he"}) EXPECT_TRUE(parse_words({word}).wants_help) << word;
+  expect_problem({"--h"}, "ambiguous");
+  expect_problem({"--helps"}, "unknown option");
 }
 
 TEST(OptionsParse, lists_take_all_words_up_to_the_next_option) {

@@ -1,10 +1,12 @@
 """The commands around training, run as a user does: inspect, convert, merge, extract, resize, generate."""
 import json
 import pathlib
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import zlib
 
@@ -190,6 +192,81 @@ class Commands(unittest.TestCase):
         self.assertIn("--from_file", run(["generate", *self.model], expect=2))
         self.assertIn("--dynamic_param", run(["resize", "--model", self.a, "--save_to", "x", "--dynamic_method", "sv_fro"], expect=2))
         self.assertIn("got none", run(["convert", self.single, "x"], expect=3))
+        for wrong in ("nan", "inf"):
+            self.assertIn("--ratios", run(["merge", "--models", self.a, "--ratios", wrong, "--save_to", "x"], expect=2))
+
+    def test_no_command_writes_over_its_inputs(self):
+        clip, new = self.work / "model/clip_l.safetensors", self.work / "new.safetensors"
+        link = self.work / "link.safetensors"
+        link.symlink_to(self.a)
+        into = ["merge", "--sd3_checkpoint", self.single, "--models", self.a]
+        cases = [("--model_tuned", ["extract", "--model_org", self.single, "--model_tuned", self.b, "--save_to", self.b]),
+                 ("--model_org", ["extract", "--model_org", self.single, "--model_tuned", self.b, "--save_to", self.single]),
+                 ("--models", [*into, "--save_to", self.a]),
+                 ("--models", ["merge", "--models", self.b, self.a, "--save_to", link]),
+                 ("--clip_l", [*into, "--clip_l", clip, "--clip_l_save_to", new, "--save_to", clip]),
+                 ("--save_to", [*into, "--clip_l", clip, "--clip_l_save_to", new, "--save_to", new]),
+                 ("--model", ["resize", "--model", self.a, "--save_to", self.a]),
+                 ("IN", ["convert", self.a, link])]
+        before = self.a.read_bytes()
+        for flag, words in cases:
+            self.assertIn(f"as {flag}, expected another file", run(words, expect=2))
+        self.assertEqual(self.a.read_bytes(), before)
+        self.assertFalse(new.exists())
+
+    def test_an_interrupted_merge_leaves_no_file(self):
+        folder = self.work / "interrupted"
+        folder.mkdir()
+        words = [str(PROGRAM), "merge", "--sd3_checkpoint", self.single, "--models", self.a, "--save_to", folder / "out"]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for _ in range(5):  # it may be done before the signal comes
+                with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+                    while process.poll() is None and not any(folder.iterdir()):
+                        time.sleep(0.0005)
+                    process.send_signal(number)
+                    text = process.communicate()[1]
+                self.assertEqual([path.name for path in folder.iterdir() if path.name != "out"], [], text)
+                (folder / "out").unlink(missing_ok=True)
+                if process.returncode != 0:
+                    break
+            self.assertEqual(process.returncode, 128 + number, text)
+            self.assertIn("was not written", text)
+
+
+class RealPeft(unittest.TestCase):
+    """Adapters of the real PEFT have the products that PEFT computes, however they are read."""
+
+    def test_strengths_are_those_of_peft(self):
+        require_peer(self, "peft")
+        for settings in ({}, {"use_rslora": True}, {"rank_pattern": {"ff.net.2": 8}}, {"alpha_pattern": {"to_q": 2, "net.2": 1}},
+                         {"rank_pattern": {"to_k": 2, "attn.*": 3}, "alpha_pattern": {"attn.to_[qv]": 5}, "use_rslora": True}):
+            with self.subTest(settings), tempfile.TemporaryDirectory() as scratch:
+                work = pathlib.Path(scratch)
+                run_peer("peft_adapter.py", work, json.dumps(settings))
+                deltas = read_safetensors(work / "deltas.safetensors")
+                block = "lora_unet_joint_blocks_0_x_block_"
+                want = {block + "attn_qkv": np.concatenate([deltas[f"attn.to_{part}"] for part in "qkv"]),
+                        block + "attn_proj": deltas["attn.to_out.0"], block + "mlp_fc2": deltas["ff.net.2"]}
+                adapter = work / "adapter_model.safetensors"
+                run(["convert", adapter, work / "converted"])
+                run(["merge", "--models", adapter, "--save_to", work / "merged"])
+                run(["resize", "--model", adapter, "--new_rank", "99", "--save_to", work / "resized"])
+                for name in ("converted", "merged", "resized"):
+                    tensors = read_safetensors(work / name)
+                    self.assertEqual(modules_of(tensors), sorted(want))
+                    for module, delta in want.items():
+                        np.testing.assert_allclose(product(tensors, module), delta, rtol=1e-4, atol=1e-5, err_msg=name)
+
+    def test_what_is_more_than_pairs_is_refused(self):
+        require_peer(self, "peft")
+        for settings, reason in (({"use_dora": True}, "DoRA"), ({"bias": "all"}, "bias"), ({"lora_bias": True}, "bias")):
+            with self.subTest(settings), tempfile.TemporaryDirectory() as scratch:
+                run_peer("peft_adapter.py", scratch, json.dumps(settings))
+                adapter, new = pathlib.Path(scratch) / "adapter_model.safetensors", pathlib.Path(scratch) / "new"
+                for words in (["convert", adapter, new], ["merge", "--models", adapter, "--save_to", new], ["inspect", adapter],
+                              ["resize", "--model", adapter, "--save_to", new]):
+                    self.assertIn(reason, run(words, expect=3))
+                self.assertFalse(new.exists())
 
 
 class RealDiffusers(unittest.TestCase):

@@ -43,6 +43,9 @@ CONFLICTS = [
     ("--lr_scheduler adafactor", "lr_scheduler"),
     ("--lr_scheduler adafactor --optimizer_type Adafactor --optimizer_args relative_step=False", "lr_scheduler"),
     ("--lr_scheduler cosine_with_min_lr", "lr_scheduler"),
+    ("--t5xxl_device gpu", "t5xxl_device"),
+    ("--t5_internal_dropout 0.1", "t5_internal_dropout"),
+    ("--network_weights=", "network_weights"),
     ("--lr_scheduler reduce_lr_on_plateau", "lr_scheduler"),
     ("--lr_scheduler cosine_warmup_with_min_lr", "lr_scheduler"),
     ("--lr_scheduler polynomial --learning_rate 1e-7", "lr_scheduler_args lr_end"),
@@ -70,6 +73,9 @@ DATA_CONFLICTS = [
     ("num_repeats = 1", "shuffle_caption = true", CACHE_TEXT, "cached text encoder outputs"),
     ("num_repeats = 1", "token_warmup_step = 5", CACHE_TEXT, "cached text encoder outputs"),
     ("num_repeats = 1", "caption_tag_dropout_rate = 0.1", CACHE_TEXT, "cached text encoder outputs"),
+    ("num_repeats = 1", "token_warmup_step = 5", CACHE_TEXT + " --cache_text_encoder_variants 2",
+     "token_warmup_step, expected none.\nHint: leave them out, or --cache_text_encoder_outputs."),
+    ("num_repeats = 1", "num_repeats = 1", "--max_validation_steps 0", "max_validation_steps"),
     ("bucket_reso_steps = 32", "bucket_reso_steps = 48", "", "bucket_reso_steps"),
     ("min_bucket_reso = 64", "min_bucket_reso = 256", "", "min_bucket_reso"),
     ("max_bucket_reso = 256", "max_bucket_reso = 64", "", "max_bucket_reso"),
@@ -120,6 +126,13 @@ class Conflicts(unittest.TestCase):
             path.write_text(text.replace(line, other))
             cases.append((self.model + ["--dataset_config", str(path)] + self.base + words.split(), name))
         self.expect_refusals(cases)
+
+    def test_text_encoders_of_another_model(self):
+        clip_g = ["--clip_l", str(self.work / "model/clip_g.safetensors")]
+        self.expect_refusals([(self.model + self.data + self.base + clip_g, "--clip_l")])
+        for words in (["train", *self.data, *self.base], ["cache", *self.data],
+                      ["generate", "--prompt", "a cat", "--outdir", str(self.work / "o")]):
+            self.assertIn("expected pooled widths that are 320 together", run([words[0], *self.model, *words[1:], *clip_g], expect=3))
 
     def test_parts_that_are_in_no_file(self):
         cases = [(self.model[2:] + self.data + self.base, "pretrained_model_name_or_path")]

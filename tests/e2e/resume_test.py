@@ -54,5 +54,26 @@ class ExactResume(unittest.TestCase):
         self.check(["--mixed_precision", "bf16", "--gradient_checkpointing"], steps=6, stop=3)
 
 
+class CountingFrom0(unittest.TestCase):
+    def test_a_resumed_run_ends_with_its_epochs(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            work = pathlib.Path(scratch)
+            common = make_checkpoint(work / "model") + photo_dataset(work / "data.toml") + [
+                "--network_train_unet_only", "--learning_rate", "0.005", "--max_train_epochs", "3", "--seed", "5",
+                "--cache_latents", "--cache_text_encoder_outputs", "--output_name", "r", "--save_state", "--save_every_n_epochs", "1"]
+            run(common + ["--output_dir", work / "whole", "--log_json", work / "whole.jsonl"])
+            run(common + ["--output_dir", work / "rest", "--log_json", work / "rest.jsonl", "--kohya_compat", "step_count",
+                          "--resume", work / "whole/r-000001-state"])
+            whole, rest = read_computed(work / "whole.jsonl"), read_computed(work / "rest.jsonl")
+            steps = [line["step"] for line in rest if "loss" in line and "step" in line]
+            per_epoch = len([line for line in whole if line.get("epoch") == 1 and "loss" in line and "step" in line])
+            self.assertEqual(steps, list(range(1, 2 * per_epoch + 1)))
+            self.assertTrue((work / "rest/r-000002.safetensors").exists())
+            # The weights, the draws and the schedule are those of the run that never stopped.
+            want, got = read_safetensors(work / "whole/r.safetensors"), read_safetensors(work / "rest/r.safetensors")
+            for name in want:
+                self.assertTrue((want[name] == got[name]).all(), name)
+
+
 if __name__ == "__main__":
     unittest.main()

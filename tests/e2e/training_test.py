@@ -128,6 +128,34 @@ class Training(unittest.TestCase):
             self.assertLess(abs(a - b) / b, 1e-5)
             self.assertGreater(abs(a - c) / c, 1e-5)
 
+    def test_dropout_inside_t5_comes_with_the_reference_s_behaviour_or_when_asked_for(self):
+        base = [word for word in self.base if word != "--network_train_unet_only"]
+
+        def losses(name, *words):
+            log = self.work / f"{name}.jsonl"
+            run(base + ["--output_dir", self.work / name, "--log_json", log, "--max_train_steps", "2", *words])
+            return [line["loss"] for line in read_log(log)]
+
+        checkpointing, compat = "--gradient_checkpointing", ("--kohya_compat", "t5_dropout")
+        plain = losses("plain")
+        self.assertEqual(losses("compat alone", *compat), plain)
+        with_dropout = losses("compat", checkpointing, *compat)
+        self.assertNotEqual(with_dropout, losses("checkpointing", checkpointing))
+        self.assertEqual(with_dropout, losses("compat again", checkpointing, *compat))
+        frozen = (checkpointing, "--network_train_unet_only")
+        self.assertNotEqual(losses("frozen compat", *frozen, *compat), losses("frozen", *frozen))
+        trained = ("--network_args", "train_t5xxl=True")
+        self.assertNotEqual(losses("asked", *trained, "--t5_internal_dropout", "0.3"), losses("trained", *trained))
+
+    def test_settings_without_effect_are_told(self):
+        out = run(self.base + ["--output_dir", self.work / "told", "--max_train_steps", "1", "--masked_loss", "--xformers",
+                               "--network_args", "context_atn_dim=2"])
+        for text in ("--masked_loss has no effect", "--xformers has no effect", "unknown key context_atn_dim"):
+            self.assertEqual(out.count(text), 1, out)
+        out = run(self.base + ["--output_dir", self.work / "told", "--max_train_steps", "1", "--network_weights",
+                               self.work / "told/lora.safetensors", "--dim_from_weights", "--network_args", "split_qkv=True"])
+        self.assertIn("split_qkv has no effect on 10 modules", out)
+
     def test_the_launcher_passes_everything_on(self):
         env = dict(os.environ, LORAPTOR=str(PROGRAM))
         out = subprocess.run([sys.executable, str(ROOT / "sd3_train_network.py"), "--help"], env=env, stdout=subprocess.PIPE,

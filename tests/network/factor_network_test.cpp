@@ -1,13 +1,17 @@
 // LoHa, LoKr and DoRA: formulas, gradients, files, merging.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
+#include "network/by_name.h"
 #include "network/factor_file.h"
 #include "network/factor_network.h"
 #include "network/lora_file.h"
 #include "network/network_merge.h"
 #include "support/golden.h"
 #include "support/gradient_check.h"
+#include "support/refusal.h"
 #include "support/temp_folder.h"
 #include "synthetic_targets.h"
 
@@ -204,6 +208,58 @@ TEST(FactorNetwork, AFileOfAnotherKindIsRefused) {
   tensors.pop_back();
   write_lora_file(folder.path() / "half.safetensors", tensors, {});
   EXPECT_THROW(read_factor_file(folder.path() / "half.safetensors"), FileError);
+}
+
+TEST(FactorNetwork, AnAlphaThatFloat32CannotHoldStaysExact) {
+  const test::TempFolder folder;
+  for (const double alpha : {0.9, 1.7}) {
+    NetworkConfig config;
+    config.network_dim = 2;
+    config.network_alpha = alpha;
+    config.network_args = {"algo=loha"};
+    test::SyntheticModel model;
+    model.add_weight(TargetModel::mmdit, test::kQkvPath, at::randn({24, 12}));
+    const auto network = create_network(config, model.targets(), {});
+    write_lora_file(folder / "n.safetensors", network->state(at::kFloat), {});
+    network->load(folder / "n.safetensors");
+    EXPECT_EQ(by_name(network->state(at::kDouble)).at(kQkvName + std::string(".alpha")).item<double>(), alpha);
+  }
+  Fixture other({"algo=loha"});  // alpha 3: the file's is another
+  other.network->load(folder / "n.safetensors");
+  EXPECT_FLOAT_EQ(by_name(other.network->state(at::kFloat)).at(kQkvName + std::string(".alpha")).item<float>(), 1.7F);
+}
+
+TEST(FormatFactorFile, FactorsThatDoNotFitTogetherAreRefused) {
+  using Shapes = std::map<std::string, std::vector<int64_t>>;
+  const test::TempFolder folder;
+  const std::string name = "lora_unet_joint_blocks_0_x_block_attn_proj";
+  const auto refusal = [&](const Shapes& shapes, double alpha = 1) {
+    io::NamedTensors tensors{{name + ".alpha", at::scalar_tensor(alpha)}};
+    for (const auto& [key, shape] : shapes) tensors.emplace_back(name + "." + key, at::ones(shape));
+    io::write_safetensors(folder / "x", tensors);
+    return test::refusal([&] { read_factor_file(folder / "x"); });
+  };
+  const Shapes loha{{"hada_w1_a", {6, 2}}, {"hada_w1_b", {2, 4}}, {"hada_w2_a", {6, 2}}, {"hada_w2_b", {2, 4}}};
+  const Shapes lokr{{"lokr_w1", {2, 2}}, {"lokr_w2", {3, 2}}};
+  const Shapes dora{{"lora_down.weight", {2, 4}}, {"lora_up.weight", {6, 2}}, {"dora_scale", {6, 1}}};
+  for (const auto& good : {loha, lokr, dora}) EXPECT_EQ(refusal(good), "");
+  const auto with = [](Shapes shapes, const std::string& key, std::vector<int64_t> shape) {
+    shapes[key] = std::move(shape);
+    return shapes;
+  };
+  EXPECT_EQ(refusal(with(lokr, "lokr_w2", {3, 2, 1, 1})), "");  // a kernel of one point
+  EXPECT_EQ(refusal(with(dora, "dora_scale", {1, 4})), "");
+  for (const auto& bad :
+       {with(loha, "hada_w1_b", {3, 4}), with(loha, "hada_w2_a", {5, 2}), with(loha, "hada_w2_b", {2, 5}),
+        with(dora, "lora_up.weight", {6, 3}), with(dora, "dora_scale", {7, 1}), with(dora, "dora_scale", {6, 4})}) {
+    EXPECT_NE(refusal(bad).find("fit together"), std::string::npos);
+  }
+  for (const auto& bad : {with(lokr, "lokr_w1", {2}), with(loha, "hada_w1_a", {6, 0}), with(dora, "dora_scale", {6})}) {
+    EXPECT_NE(refusal(bad).find("expected a matrix"), std::string::npos);
+  }
+  EXPECT_NE(refusal(loha, NAN).find("finite"), std::string::npos);
+  EXPECT_NE(refusal(with(loha, "hada_t1", {2, 2, 1, 1})).find("Tucker"), std::string::npos);
+  EXPECT_NE(refusal(with(lokr, "diff_b", {6})).find("bias"), std::string::npos);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // LoHa, LoKr and DoRA in the commands: as plain pairs, attached for inference, resized, told about.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "network/applied_lora.h"
 #include "network/lora_report.h"
@@ -8,6 +10,7 @@
 #include "network/low_rank.h"
 #include "network/network_merge.h"
 #include "relative_error.h"
+#include "support/refusal.h"
 #include "support/temp_folder.h"
 #include "synthetic_targets.h"
 
@@ -132,6 +135,32 @@ TEST(FactorTools, a_module_for_another_layer_is_refused) {
   test::SyntheticModel model;
   model.add_weight(TargetModel::mmdit, kQkvPath, at::randn({kOut, kIn + 1}));
   EXPECT_THROW(attach_loras({file_of(random_set({}), 1)}, model.targets()), FileError);
+}
+
+TEST(FactorTools, ratios_must_be_finite) {
+  for (const double ratio : {std::nan(""), HUGE_VAL, 1e40}) {
+    EXPECT_THROW(read_weighted_loras({"x"}, {ratio}), UsageError);
+  }
+}
+
+TEST(FactorTools, values_must_be_finite) {
+  const test::TempFolder folder;
+  const std::string path = folder / "x", other = "lora_unet_joint_blocks_1_x_block_attn_qkv";
+  for (const char* key : {".lora_down.weight", ".lora_up.weight", ".dora_scale"}) {
+    io::NamedTensors tensors{{other + ".lora_down.weight", at::ones({1, 8})},
+                             {other + ".lora_up.weight", at::ones({8, 1})},
+                             {kQkvName + std::string(".lora_down.weight"), at::ones({1, 8})},
+                             {kQkvName + std::string(".lora_up.weight"), at::ones({8, 1})}};
+    if (std::string(key) == ".dora_scale") tensors.emplace_back(kQkvName + std::string(key), at::ones({8, 1}));
+    io::write_safetensors(path, tensors);
+    EXPECT_EQ(read_weighted_loras({path}, {}).size(), 1u);
+    for (auto& [name, values] : tensors) {
+      if (name == kQkvName + std::string(key)) values[0][0] = NAN;
+    }
+    io::write_safetensors(path, tensors);
+    const auto text = test::refusal([&] { read_weighted_loras({path}, {}); });
+    EXPECT_NE(text.find(kQkvName + std::string(": got NaN")), std::string::npos) << text;
+  }
 }
 
 TEST(FactorTools, the_report_names_algorithms_and_norms) {

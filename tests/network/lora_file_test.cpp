@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/hash.h"
@@ -145,6 +147,46 @@ TEST(FormatLoraFile, malformed_modules_are_refused) {
             std::string::npos);
   EXPECT_EQ(refusal({{name + ".lora_down.weight", down}, {name + ".lora_up.weight", up}, {name + ".alpha", alpha}}),
             "accepted");
+  EXPECT_NE(refusal({{name + ".lora_down.weight", at::zeros({0, 8})}, {name + ".lora_up.weight", at::zeros({24, 0})}})
+                .find("rank 0"),
+            std::string::npos);
+  EXPECT_NE(refusal({{name + ".lora_down.weight", down.to(at::kInt)}, {name + ".lora_up.weight", up}}).find("I32"),
+            std::string::npos);
+  EXPECT_NE(refusal({{name + ".lora_down.weight", down},
+                     {name + ".lora_up.weight", up},
+                     {name + ".alpha", at::scalar_tensor(NAN)}})
+                .find("finite"),
+            std::string::npos);
+}
+
+TEST(FormatLoraFile, a_module_is_never_taken_in_part) {
+  const std::string name = "lora_unet_joint_blocks_0_x_block_attn_qkv";
+  for (const auto& [rest, reason] : {std::pair{".lora_mid.weight", "Tucker"},
+                                     {".dora_scale", "DoRA"},
+                                     {".diff_b", "bias"},
+                                     {".scalar", "another part"}}) {
+    const auto text = refusal({{name + ".lora_down.weight", at::zeros({2, 8})},
+                               {name + ".lora_up.weight", at::zeros({24, 2})},
+                               {name + rest, at::ones({24})}});
+    EXPECT_NE(text.find(reason), std::string::npos) << text;
+    EXPECT_NE(text.find(name + rest), std::string::npos) << text;
+  }
+}
+
+TEST(lora_file, the_legacy_hash_counts_empty_metadata_as_python_writes_them) {
+  const io::NamedTensors tensors{{"a", at::arange(400'000, at::kFloat)}};
+  const test::TempFolder folder;
+  // As safetensors.torch.save(tensors, {}) does: an empty member before the tensors.
+  const std::string member = R"("a":{"dtype":"F32","shape":[400000],"data_offsets":[0,1600000]})";
+  std::string json = R"({"__metadata__":{},)" + member + "}";
+  json.append((8 - json.size() % 8) % 8, ' ');
+  const uint64_t length = json.size();
+  std::string text(reinterpret_cast<const char*>(&length), sizeof length);
+  text += json;
+  text.append(static_cast<const char*>(tensors[0].second.const_data_ptr()), tensors[0].second.nbytes());
+  Sha256 hash;
+  hash.update(text.data() + 0x100000, 0x10000);
+  EXPECT_EQ(legacy_hash(tensors, {{"modelspec.title", "x"}}), hash.hex().substr(0, 8));
 }
 
 TEST(lora_file, a_missing_alpha_counts_as_the_rank_and_foreign_tensors_are_listed) {
@@ -152,10 +194,10 @@ TEST(lora_file, a_missing_alpha_counts_as_the_rank_and_foreign_tensors_are_liste
   const std::string name = "lora_te1_text_model_encoder_layers_0_mlp_fc1";
   io::write_safetensors(folder / "x.safetensors", {{name + ".lora_down.weight", at::ones({2, 8})},
                                                    {name + ".lora_up.weight", at::ones({4, 2})},
-                                                   {name + ".dora_scale", at::ones({4})}});
+                                                   {"lora_te1_text_model_final_layer_norm.w_norm", at::ones({4})}});
   const auto file = read_lora_file(folder / "x.safetensors");
   EXPECT_EQ(file.modules.at(name).alpha, 2);
-  EXPECT_EQ(file.unknown_keys, std::vector<std::string>{name + ".dora_scale"});
+  EXPECT_EQ(file.unknown_keys, std::vector<std::string>{"lora_te1_text_model_final_layer_norm.w_norm"});
   EXPECT_TRUE(file.modules.at(name).delta().equal(at::full({4, 8}, 2.0f)));
 }
 

@@ -197,13 +197,30 @@ std::string refusal(const std::vector<std::string>& items) {
   return "accepted";
 }
 
-TEST(network_args, an_unknown_key_names_the_nearest_one) {
-  EXPECT_NE(refusal({"rank_dropuot=0.1"}).find("rank_dropout"), std::string::npos);
+TEST(network_args, an_unknown_key_is_accepted_as_in_the_reference_and_told_with_the_nearest_one) {
+  const auto args = parse_network_args({"rank_dropuot=0.1", "module_dropout=0.5"});
+  ASSERT_EQ(args.warnings.size(), 1u);
+  EXPECT_NE(args.warnings[0].find("rank_dropuot"), std::string::npos) << args.warnings[0];
+  EXPECT_NE(args.warnings[0].find("rank_dropout"), std::string::npos) << args.warnings[0];
+  EXPECT_EQ(args.rank_dropout, 0);
+  EXPECT_EQ(args.module_dropout, 0.5);
   EXPECT_NE(refusal({"verbose"}).find("key=value"), std::string::npos);
 }
 
+TEST(network_args, the_reference_s_switches_are_on_for_exactly_True) {
+  for (const std::string key : {"split_qkv", "train_t5xxl", "verbose"}) {
+    const auto args = parse_network_args({key + "=true"});
+    EXPECT_FALSE(args.split_qkv || args.train_t5xxl || args.verbose) << key;
+    ASSERT_EQ(args.warnings.size(), 1u);
+    EXPECT_NE(args.warnings[0].find(key + "=true counts as False"), std::string::npos) << args.warnings[0];
+    EXPECT_TRUE(parse_network_args({key + "=False"}).warnings.empty());
+    const auto on = parse_network_args({key + "=True"});
+    EXPECT_TRUE((on.split_qkv || on.train_t5xxl || on.verbose) && on.warnings.empty()) << key;
+  }
+}
+
 TEST(network_args, values_of_the_wrong_form_are_refused) {
-  EXPECT_NE(refusal({"split_qkv=true"}).find("True or False"), std::string::npos);
+  EXPECT_NE(refusal({"dora_wd=true"}).find("True or False"), std::string::npos);
   EXPECT_NE(refusal({"emb_dims=1,2"}).find("six numbers"), std::string::npos);
   EXPECT_NE(refusal({"x_attn_dim=-1"}).find("whole number"), std::string::npos);
   EXPECT_NE(refusal({"module_dropout=1"}).find("probability"), std::string::npos);

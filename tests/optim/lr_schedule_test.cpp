@@ -77,6 +77,52 @@ TEST(Schedules, UnknownNamesAndArgumentsAreRefused) {
   EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 1e-4}), UsageError);
 }
 
+TEST(Schedules, TheFloorMayBeARateOrAFractionAmongTheArguments) {
+  constexpr double kRate = 1e-4;
+  optim::ScheduleConfig config;
+  config.lr_scheduler = "cosine_with_min_lr";
+  config.lr_warmup_steps = {10, false};
+  const auto rates = [&](std::optional<double> ratio, const std::vector<std::string>& args) {
+    config.lr_scheduler_min_lr_ratio = ratio;
+    config.lr_scheduler_args = args;
+    const auto schedule = optim::create_lr_schedule(config, {100, 1, kRate});
+    std::vector<double> all;
+    for (int64_t step = 0; step < 100; ++step) all.push_back(schedule(step, 3 * kRate));
+    return all;
+  };
+  const auto want = rates(0.25, {});
+  EXPECT_EQ(rates({}, {"min_lr_rate=0.25"}), want);
+  EXPECT_EQ(rates({}, {"min_lr=2.5e-5"}), want);  // a fraction of --learning_rate, whatever the group's rate is
+  EXPECT_THROW(rates({}, {}), UsageError);
+  EXPECT_THROW(rates(0.25, {"min_lr=2.5e-5"}), UsageError);
+  EXPECT_THROW(rates({}, {"min_lr=1e-5", "min_lr_rate=0.1"}), UsageError);
+  EXPECT_THROW(rates({}, {"min_lr=-1e-5"}), UsageError);
+  EXPECT_THROW(optim::create_lr_schedule(config, {100, 1, 0}), UsageError);
+}
+
+TEST(Schedules, TellWhichOptionsTheyRead) {
+  const auto reads = [](const std::string& name, const std::string& type = "") {
+    optim::ScheduleConfig config;
+    config.lr_scheduler = name;
+    config.lr_scheduler_type = type;
+    std::string text;
+    for (const char* option :
+         {"lr_scheduler", "lr_scheduler_args", "lr_warmup_steps", "lr_decay_steps", "lr_scheduler_num_cycles",
+          "lr_scheduler_power", "lr_scheduler_timescale", "lr_scheduler_min_lr_ratio"}) {
+      text += optim::lr_schedule_reads(config, option) ? '1' : '0';
+    }
+    return text;
+  };
+  EXPECT_EQ(reads("linear"), "11100000");
+  EXPECT_EQ(reads("cosine_with_restarts"), "11101000");
+  EXPECT_EQ(reads("polynomial"), "11100100");
+  EXPECT_EQ(reads("inverse_sqrt"), "11100010");
+  EXPECT_EQ(reads("cosine_with_min_lr"), "11101001");
+  EXPECT_EQ(reads("warmup_stable_decay"), "11111001");
+  EXPECT_EQ(reads("piecewise_constant"), "11000000");
+  EXPECT_EQ(reads("linear", "StepLR"), "01100000");
+}
+
 TEST(Schedules, RulesThatAreNoNumbersAreRefused) {
   optim::ScheduleConfig config;
   config.lr_scheduler = "piecewise_constant";

@@ -3,12 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <set>
+
 #include "base/error.h"
 #include "network/golden_lora.h"
 #include "network/key_names.h"
 #include "network/lora_network.h"
 #include "pipeline/checkpoint_report.h"
 #include "pipeline/lora_extract.h"
+#include "support/refusal.h"
 #include "support/temp_folder.h"
 
 namespace loraptor::pipeline {
@@ -237,6 +241,35 @@ TEST(checkpoint_merge, scaled_fp8_gets_a_scale_that_fits) {
   EXPECT_EQ(tensor_of(folder / "wide", kPrefix + "x_embedder.proj.weight").scalar_type(), at::kFloat);
 }
 
+TEST(checkpoint_merge, the_mark_of_scaled_fp8_is_there_as_long_as_the_scales_are) {
+  const test::TempFolder folder;
+  at::manual_seed(11);
+  io::NamedTensors tensors{{kPrefix + "x_embedder.proj.weight", at::ones({4, 16, 2, 2})},
+                           {kPrefix + kQkv + ".weight", at::randn({24, 8}).to(at::kFloat8_e4m3fn)},
+                           {kPrefix + kQkv + ".scale_weight", at::scalar_tensor(0.5F)},
+                           {kPrefix + kQkv + ".scale_input", at::scalar_tensor(1.0F)},
+                           {kPrefix + "scaled_fp8", at::zeros({2}).to(at::kFloat8_e4m3fn)},
+                           {"first_stage_model.scaled_fp8", at::zeros({2}).to(at::kFloat8_e4m3fn)}};
+  io::write_safetensors(folder / "base", tensors);
+  const auto lora = one_module(network::module_name(network::TargetModel::mmdit, kQkv), 8, 24);
+  const auto names = [&](const CheckpointMerge& merge) {
+    merge_into_checkpoint(merge, {lora}, {});
+    const auto file = io::SafetensorsFile::open(merge.to);
+    return std::set<std::string>(file->names().begin(), file->names().end());
+  };
+  auto merge = job(folder / "base", folder / "same");
+  EXPECT_EQ(names(merge).size(), tensors.size());
+  merge.parts = {Part::mmdit};
+  merge.parts_only = true;
+  merge.to = folder / "part";
+  auto part = names(merge);
+  EXPECT_EQ(part.size(), tensors.size() - 1);
+  EXPECT_EQ(part.count("first_stage_model.scaled_fp8"), 0u);
+  merge = job(folder / "base", folder / "wide");
+  merge.save_precision = at::kBFloat16;
+  EXPECT_EQ(names(merge), std::set<std::string>({kPrefix + "x_embedder.proj.weight", kPrefix + kQkv + ".weight"}));
+}
+
 TEST(checkpoint_merge, loras_of_other_models_are_refused_and_leave_no_file) {
   const test::TempFolder folder;
   const auto base = test::golden_checkpoint(kModel) / "mmdit_vae.safetensors";
@@ -277,6 +310,25 @@ TEST(lora_extract, what_was_merged_comes_out_again) {
   EXPECT_THROW(extract_lora(extract, {}), FileError);
 }
 
+TEST(lora_extract, values_that_are_no_numbers_are_named_with_their_file) {
+  const test::TempFolder folder;
+  const auto values = at::randn({24, 8});
+  write_small(folder / "good", values, std::nullopt);
+  for (const double wrong : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    auto broken = values.clone();
+    broken[3][4] = wrong;
+    write_small(folder / "bad", broken, std::nullopt);
+    for (const bool is_tuned : {false, true}) {
+      LoraExtract extract;
+      extract.original = folder / (is_tuned ? "good" : "bad");
+      extract.tuned = folder / (is_tuned ? "bad" : "good");
+      const auto text = test::refusal([&] { extract_lora(extract, {}); });
+      EXPECT_NE(text.find((folder / "bad").string()), std::string::npos) << text;
+      EXPECT_NE(text.find(kPrefix + kQkv + ".weight: got NaN or infinite"), std::string::npos) << text;
+    }
+  }
+}
+
 TEST(checkpoint_report, parts_and_variant_are_told) {
   const auto folder = test::golden_checkpoint(kModel);
   const auto report = checkpoint_report(folder / "mmdit_vae.safetensors");
@@ -286,6 +338,17 @@ TEST(checkpoint_report, parts_and_variant_are_told) {
   EXPECT_EQ(report["parts"][1]["part"], "vae");
   EXPECT_EQ(report["other"]["tensors"], 0);
   EXPECT_EQ(checkpoint_report(folder / "t5xxl.safetensors")["parts"][0]["part"], "t5xxl");
+}
+
+TEST(checkpoint_report, the_mark_of_scaled_fp8_belongs_to_its_part) {
+  const test::TempFolder folder;
+  const auto file = io::SafetensorsFile::open(test::golden_checkpoint(kModel) / "t5xxl.safetensors");
+  io::NamedTensors tensors{{"scaled_fp8", at::zeros({2}).to(at::kFloat8_e4m3fn)}};
+  for (const auto& name : file->names()) tensors.emplace_back(name, file->tensor(name));
+  io::write_safetensors(folder / "t5", tensors);
+  const auto report = checkpoint_report(folder / "t5");
+  EXPECT_EQ(report["other"]["tensors"], 0);
+  EXPECT_EQ(report["parts"][0]["tensors"], tensors.size());
 }
 
 }  // namespace

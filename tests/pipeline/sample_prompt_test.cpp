@@ -27,6 +27,15 @@ TEST(SamplePrompt, a_bare_line_has_the_defaults) {
   EXPECT_FALSE(prompt.seed.has_value());
 }
 
+TEST(SamplePrompt, a_file_must_be_utf8_and_tells_when_it_has_no_prompt) {
+  EXPECT_THROW(read("p.txt", "a caf\xE9\n"), FileError);
+  for (const auto& [name, text] : {std::pair("p.txt", "# nothing yet\n\n"), {"p.json", "[]"}}) {
+    testing::internal::CaptureStderr();
+    EXPECT_TRUE(read(name, text).empty());
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("no prompt"), std::string::npos) << name;
+  }
+}
+
 TEST(SamplePrompt, options_are_read_in_any_case) {
   const auto prompt =
       parse_prompt_line("a cat --W 768 --h 1024 --D 42 --s 28 --l 4.5 --n blurry, low quality --g 3 --ss ddim");

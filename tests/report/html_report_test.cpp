@@ -141,6 +141,40 @@ TEST(ResumeHtmlReport, GoesOnWithTheEarlierCurvesAndImages) {
   EXPECT_EQ(without_footer(read_file(parts_path)), without_footer(read_file(whole_path)));
 }
 
+TEST(ResumeHtmlReport, AMomentThatIsMadeAgainIsShownOnce) {
+  test::TempFolder folder;
+  const auto first = picture(folder, "0.png", 30), second = picture(folder, "1.png", 60);
+  const auto sample_all = [&](report::HtmlReport& page, const std::filesystem::path& image) {
+    // The same prompt twice, with different seeds.
+    page.sample({"a dog", "e000001", 10, image, 0});
+    page.sample({"a dog", "e000001", 10, image, 1});
+  };
+  {
+    report::HtmlReport page(folder / "r.html", settings(0));
+    sample_all(page, first);
+    page.write();
+  }
+  report::HtmlReport page(folder / "r.html", settings(10));
+  EXPECT_EQ(count(page.html(), "<figure>"), 2u);
+  sample_all(page, second);
+  EXPECT_EQ(count(page.html(), "<figure>"), 2u);
+  EXPECT_EQ(count(page.html(), "0.png"), 0u);
+}
+
+TEST(ResumeHtmlReport, AnEarlierImageThatIsDamagedEndsNoRun) {
+  test::TempFolder folder;
+  const auto image = picture(folder, "0.png", 30);
+  {
+    report::HtmlReport page(folder / "r.html", settings(0));
+    page.step(record(1, 400));
+    page.sample({"a dog", "000001", 1, image});
+    page.write();
+  }
+  write_file(image, "no image");
+  const report::HtmlReport page(folder / "r.html", settings(1));
+  EXPECT_NE(page.html().find("step 1 of 400"), std::string::npos) << "the curves stay";
+}
+
 TEST(SvgChart, TicksAreRound) {
   EXPECT_EQ(report::round_ticks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
   const auto ticks = report::round_ticks(0.00003, 0.00011, 4);

@@ -84,6 +84,27 @@ TEST(ResumeJsonlLog, KeepsLinesUpToTheResumedStepAndDropsLaterOnes) {
   EXPECT_TRUE(lines_of(path).empty());
 }
 
+TEST(ResumeJsonlLog, DropsValidationsThatAreStillToCome) {
+  using report::ValidationMoment;
+  const report::PendingValidations none{.epoch = 2}, of_epoch{.epoch = 2, .of_epoch = true},
+      both{.epoch = 2, .of_step = true, .of_epoch = true}, of_next{.epoch = 3, .of_step = true, .of_epoch = true};
+  for (const auto& [pending, kept] : {std::pair(none, 4u), {of_epoch, 3u}, {both, 2u}, {of_next, 4u}}) {
+    test::TempFolder folder;
+    {
+      report::JsonlLog log(folder / "log.jsonl", 0);
+      auto step = record(4);
+      step.epoch = 2;
+      log.write(record(3));
+      log.write(step);
+      log.write_validation(4, 2, ValidationMoment::step, {{"loss", 0.5}});
+      log.write_validation(4, 2, ValidationMoment::epoch, {{"loss", 0.5}});
+      log.write(record(5));
+    }
+    report::JsonlLog log(folder / "log.jsonl", 4, pending);
+    EXPECT_EQ(lines_of(folder / "log.jsonl").size(), kept);
+  }
+}
+
 TEST(TfEvents, ChecksumsAreTheStandardOnes) {
   EXPECT_EQ(io::crc32c("123456789"), 0xE3069283u);
   EXPECT_EQ(io::crc32c(std::string(32, '\0')), 0x8A9136AAu);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "support/temp_folder.h"
+#include "train/data_identity.h"
 #include "train/resume.h"
 #include "train/run_identity.h"
 
@@ -108,6 +109,66 @@ TEST_F(AutoResume, ARunIsFinishedWhenAllIsDoneAndItsFileIsThere) {
   EXPECT_FALSE(is_finished(config, plan, state)) << "the end of the epoch is missing";
   plan.max_steps = 11;
   EXPECT_FALSE(is_finished(config, plan, state)) << "one step more";
+}
+
+TEST_F(AutoResume, AStateAtTheLastStepLeavesTheFinishedFileAlone) {
+  TrainConfig config;
+  config.saving = saving_;
+  config.loop.resume = "cat-step00000010-state";
+  TrainPlan plan{};
+  plan.max_steps = 10;
+  TrainState state;
+  state.step = 10;
+  state.events_done = kStepValidation;
+  EXPECT_FALSE(is_finished(config, plan, state)) << "the file is still to be written";
+  write_file(folder_ / "cat.safetensors", "lora");
+  EXPECT_TRUE(is_finished(config, plan, state));
+}
+
+TEST_F(AutoResume, AnotherTrainersStateTellsItsStep) {
+  write_file(folder_ / "cat-state/model.safetensors", "weights");
+  EXPECT_EQ(read_train_state(folder_ / "cat-state").step, 0);
+  write_file(folder_ / "cat-state/train_state.json", R"({"current_epoch": 2, "current_step": 30})");
+  const auto state = read_train_state(folder_ / "cat-state");
+  EXPECT_TRUE(state.is_step_only);
+  EXPECT_EQ(state.step, 30);
+  EXPECT_EQ(state.updates, 30);
+  EXPECT_EQ(newest(), "") << "--auto_resume goes on with states of ours only";
+  for (const char* broken : {"[]", "3", "{", R"({"current_step": -1})", R"({"current_step": "3"})"}) {
+    write_file(folder_ / "cat-state/train_state.json", broken);
+    EXPECT_THROW(read_train_state(folder_ / "cat-state"), FileError) << broken;
+    EXPECT_EQ(newest(), "");
+  }
+}
+
+data::Dataset described_dataset(const data::DatasetConfig& config, const data::SubsetConfig& subset) {
+  data::DatasetContent content;
+  content.parts.resize(1);
+  content.parts[0].config = config;
+  content.parts[0].subsets = {{subset, 1}};
+  return data::Dataset(std::move(content));
+}
+
+TEST(DataIdentity, TellsWhatWasEdited) {
+  data::DatasetConfig config;
+  config.resolution = data::Size{512, 512};
+  data::SubsetConfig subset;
+  subset.image_dir = "cats";
+  subset.num_repeats = 3;
+  const auto before = to_json(data_identity(described_dataset(config, subset)));
+  EXPECT_EQ(before.size(), 3u) << "defaults are left out: " << before.dump();
+  EXPECT_TRUE(differences(before, data_identity(described_dataset(config, subset))).empty());
+  subset.num_repeats = 2;
+  subset.caption.caption_prefix = "sks";
+  config.validation_split = 0.25;
+  config.validation_seed = 7;
+  const auto now = data_identity(described_dataset(config, subset));
+  EXPECT_EQ(differences(before, now),
+            (std::vector<std::string>{"data set 1, subset 1, caption_prefix: was not given, is sks",
+                                      "data set 1, subset 1, num_repeats: was 3, is 2",
+                                      "data set 1, validation_seed: was not given, is 7",
+                                      "data set 1, validation_split: was not given, is 0.25"}));
+  EXPECT_TRUE(differences(nlohmann::json(), now).empty()) << "an old state says nothing";
 }
 
 TEST(RunIdentity, TellsWhatDiffers) {

@@ -40,6 +40,17 @@ TEST(Metadata, ValuesPrintAsPythonPrintsThem) {
   EXPECT_EQ(metadata.at("ss_seed"), "7");
 }
 
+TEST(Metadata, DropoutAmongTheNetworkArgumentsStaysAsItIs) {
+  TrainConfig config = some_config();
+  config.network.network_dropout = 0.2;
+  config.network.network_args = {"verbose=True"};
+  EXPECT_EQ(training_metadata(config, TrainPlan{}, some_facts("medium")).at("ss_network_args"),
+            R"({"verbose": "True", "dropout": 0.2})");
+  config.network.network_args = {"dropout=0.5"};
+  EXPECT_EQ(training_metadata(config, TrainPlan{}, some_facts("medium")).at("ss_network_args"),
+            R"({"dropout": "0.5"})");
+}
+
 TEST(Metadata, AdafactorThatChoosesItsRateHasItAsSchedule) {
   TrainConfig config = some_config();
   config.optimizer.optimizer_type = "Adafactor";

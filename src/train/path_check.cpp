@@ -1,0 +1,57 @@
+#include "train/path_check.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/log.h"
+
+namespace loraptor::train {
+namespace {
+
+std::string empty_path(const char* flag) {
+  return fmt::format("[--{0}] path: got an empty one, expected a name.\nHint: leave --{0} out.", flag);
+}
+
+}  // namespace
+
+std::vector<std::string> empty_paths(const TrainConfig& config) {
+  const std::pair<const char*, const std::optional<std::string>*> paths[] = {
+      {"dataset_config", &config.data.dataset_config},
+      {"train_data_dir", &config.data.train_data_dir},
+      {"reg_data_dir", &config.data.reg_data_dir},
+      {"in_json", &config.data.in_json},
+      {"network_weights", &config.network.network_weights},
+      {"output_dir", &config.saving.output_dir},
+      {"logging_dir", &config.logging.logging_dir},
+      {"log_json", &config.logging.log_json},
+      {"log_html", &config.logging.log_html},
+      {"replay_draws", &config.loop.replay_draws},
+  };
+  std::vector<std::string> problems;
+  for (const auto& [flag, path] : paths) {
+    if (*path && (*path)->empty()) problems.push_back(empty_path(flag));
+  }
+  for (const auto& file : config.network.base_weights) {
+    if (file.empty()) problems.push_back(empty_path("base_weights"));
+  }
+  return problems;
+}
+
+std::vector<std::string> missing_folders(const TrainConfig& config) {
+  const auto is_missing = [](const std::optional<std::string>& folder) {
+    std::error_code code;
+    return folder && !folder->empty() && !std::filesystem::is_directory(*folder, code);
+  };
+  const auto& data = config.data;
+  if (is_missing(data.reg_data_dir)) {
+    log::warn("[--reg_data_dir] there is no folder '{}': no regularisation images are used.", *data.reg_data_dir);
+  }
+  if (!is_missing(data.train_data_dir)) return {};
+  return {fmt::format("[--train_data_dir] folder: got '{}', which is not there or no folder, expected {}.",
+                      *data.train_data_dir,
+                      data.in_json ? "the folder of the images in --in_json"
+                                   : "one that holds folders of images named <repeats>_<name>, as 10_cat")};
+}
+
+}  // namespace loraptor::train

@@ -1,0 +1,18 @@
+// Files and folders that the settings name, looked at before anything is read.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "train/train_config.h"
+
+namespace loraptor::train {
+
+/// What is wrong with the names themselves: those that are empty, each with its flag. Looks at no file.
+std::vector<std::string> empty_paths(const TrainConfig& config);
+
+/// Folders of training images that are not there. A missing folder of regularisation images is only warned about, as
+/// the reference trains without.
+std::vector<std::string> missing_folders(const TrainConfig& config);
+
+}  // namespace loraptor::train
