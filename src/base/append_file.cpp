@@ -25,7 +25,8 @@ void AppendFile::write(std::string_view piece) {
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
       const std::string why = std::strerror(errno);
-      if (begin >= 0) [[maybe_unused]] const int cut = ::ftruncate(descriptor_, begin);
+      if (begin >= 0) [[maybe_unused]]
+        const int cut = ::ftruncate(descriptor_, begin);
       throw FileError(path_, fmt::format("cannot be written: {}.", why));
     }
     piece.remove_prefix(static_cast<size_t>(written));

@@ -27,9 +27,10 @@ void check_outputs(const std::vector<NamedFile>& inputs, const std::vector<Named
     const auto& output = outputs[i];
     const auto refuse_same = [&](const NamedFile& other, const char* what) {
       if (!is_same_file(output.path, other.path)) return;
-      throw UsageError(fmt::format("[{}] got '{}', {} {}, expected another file.\nHint: give a new name; the old file "
-                                   "can be replaced afterwards.",
-                                   output.flag, output.path.string(), what, other.flag));
+      throw UsageError(
+          fmt::format("[{}] got '{}', {} {}, expected another file.\nHint: give a new name; the old file "
+                      "can be replaced afterwards.",
+                      output.flag, output.path.string(), what, other.flag));
     };
     for (const auto& input : inputs) refuse_same(input, "which is read as");
     for (size_t j = 0; j < i; ++j) refuse_same(outputs[j], "which is written as");

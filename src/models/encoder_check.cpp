@@ -28,17 +28,15 @@ ClipWidths clip_widths(const PartReader& clip) {
 void check_clip(const PartReader& l, const PartReader& g, const Sd3Variant& mmdit, const PartReader& mmdit_part) {
   const auto of_l = clip_widths(l), of_g = clip_widths(g);
   if (of_l.pooled == 0 || of_g.pooled == 0 || of_l.hidden == 0 || of_g.hidden == 0) return;
-  const bool is_exchanged = of_l.hidden > of_g.hidden;
   const bool fits = of_l.pooled + of_g.pooled == mmdit.pooled_width && of_l.hidden + of_g.hidden <= mmdit.context_width;
-  if (fits && !is_exchanged) return;
-  const auto hint = is_exchanged ? "CLIP-L is the narrower one: exchange the files of --clip_l and --clip_g"
-                                 : "give the encoders that belong to the model";
+  if (fits) return;
   throw FileError(
       l.path(), fmt::format("the CLIP encoders do not fit the diffusion transformer of {}: got pooled widths {} "
                             "(--clip_l) + {} (--clip_g, {}), token widths {} + {}, expected pooled widths that are {} "
-                            "together, token widths of at most {} together, CLIP-L's the smaller.\nHint: {}.",
+                            "together, token widths of at most {} together.\nHint: give the encoders that belong to "
+                            "the model.",
                             mmdit_part.path().string(), of_l.pooled, of_g.pooled, g.path().string(), of_l.hidden,
-                            of_g.hidden, mmdit.pooled_width, mmdit.context_width, hint));
+                            of_g.hidden, mmdit.pooled_width, mmdit.context_width));
 }
 
 void check_t5(const PartReader& t5, const Sd3Variant& mmdit, const PartReader& mmdit_part) {

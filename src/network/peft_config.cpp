@@ -29,10 +29,11 @@ void refuse_changed_base(const ordered_json& members, const std::filesystem::pat
   for (char& c : method) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   for (const char* known : {"pissa", "corda", "olora", "loftq"}) {
     if (!method.starts_with(known)) continue;
-    throw FileError(path, fmt::format("init_lora_weights: got {}, which changes the weights under the adapter, expected "
-                                      "one that does not.\nHint: save it with PEFT's "
-                                      "path_initial_model_for_weight_conversion.",
-                                      found->dump()));
+    throw FileError(path,
+                    fmt::format("init_lora_weights: got {}, which changes the weights under the adapter, expected "
+                                "one that does not.\nHint: save it with PEFT's "
+                                "path_initial_model_for_weight_conversion.",
+                                found->dump()));
   }
 }
 
@@ -66,8 +67,8 @@ std::vector<PeftConfig::Pattern> PeftConfig::read_patterns(const ordered_json& m
     try {
       patterns.push_back({std::regex("(.*\\.)?(" + layer + ")"), number});
     } catch (const std::regex_error&) {
-      throw FileError(path_, fmt::format("{}: got '{}', expected names of layers or regular expressions for them.", key,
-                                         layer));
+      throw FileError(
+          path_, fmt::format("{}: got '{}', expected names of layers or regular expressions for them.", key, layer));
     }
   }
   return patterns;

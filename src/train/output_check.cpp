@@ -18,7 +18,8 @@ namespace {
 /// Under the temporary name that the real one will have too; nothing that is there already is touched.
 void try_file(const fs::path& path) {
   std::error_code code;
-  if (fs::is_directory(path, code)) throw FileError(path, "cannot be written: got a folder, expected none of this name.");
+  if (fs::is_directory(path, code))
+    throw FileError(path, "cannot be written: got a folder, expected none of this name.");
   AtomicFile(path).write("\n");
 }
 

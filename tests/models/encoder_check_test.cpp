@@ -23,12 +23,6 @@ TEST(EncoderCheck, those_of_the_model_fit) {
   for (const auto& model : test::golden_models()) EXPECT_EQ(encoder_refusal(test::golden_config(model)), "") << model;
 }
 
-TEST(EncoderCheck, exchanged_clip_files_are_told) {
-  auto config = test::golden_config(test::golden_models().front());
-  std::swap(config.clip_l, config.clip_g);
-  expect_named(encoder_refusal(config), {*config.clip_l, *config.clip_g, "--clip_l", "exchange"});
-}
-
 TEST(EncoderCheck, clip_encoders_of_another_width_are_told) {
   auto config = test::golden_config(test::golden_models().front());
   config.clip_l = config.clip_g;
