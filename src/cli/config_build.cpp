@@ -15,10 +15,18 @@
 namespace loraptor::cli {
 namespace {
 
+/// A number may be written as a whole one: max_grad_norm = 1.
+bool is_default(const Option& option, const Value& value) {
+  const auto* whole = std::get_if<int64_t>(&value);
+  const auto* usual = std::get_if<double>(&option.default_value);
+  if (whole != nullptr && usual != nullptr) return static_cast<double>(*whole) == *usual;
+  return value == option.default_value;
+}
+
 /// Notes what stands against `given`, a value other than the default.
 void judge(const Option& option, const Given& given, std::vector<std::string>& warnings,
            std::vector<std::string>& problems) {
-  if (given.value == option.default_value) return;
+  if (is_default(option, given.value)) return;
   switch (option.status) {
     case Status::works: break;
     case Status::refused:
@@ -75,7 +83,7 @@ BuiltConfig build_config(const GivenOptions& command_line) {
     if (found == given.end()) continue;
     judge(option, found->second, built.warnings, problems);
     store(option, found->second.value, built.config);
-    if (found->second.value != option.default_value) built.config.origins[option.name] = found->second.origin;
+    if (!is_default(option, found->second.value)) built.config.origins[option.name] = found->second.origin;
   }
   if (const auto alpha = given.find("network_alpha"); alpha != given.end()) {
     built.config.network.network_alpha_is_integer = std::holds_alternative<int64_t>(alpha->second.value);

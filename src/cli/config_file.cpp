@@ -15,6 +15,7 @@
 #include "base/suggest.h"
 #include "cli/option_table.h"
 #include "cli/option_value.h"
+#include "data/config_document.h"
 
 namespace loraptor::cli {
 namespace {
@@ -247,7 +248,8 @@ ConfigFile read_config_file(const std::filesystem::path& path) {
   try {
     root = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    throw UsageError(fmt::format("[{}:{}] TOML: {}", path.string(), error.source().begin.line, error.description()));
+    throw UsageError(fmt::format("[{}:{}] TOML: {}.\nHint: {}.", path.string(), error.source().begin.line,
+                                 error.description(), data::kTomlHint));
   }
   return FileReader(path).read(root);
 }

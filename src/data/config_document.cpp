@@ -86,8 +86,8 @@ ConfigDocument read_toml(const std::filesystem::path& path) {
     const toml::table table = toml::parse(text, path.string());
     document.root = convert(table, "", document.lines);
   } catch (const toml::parse_error& error) {
-    throw FileError(path, fmt::format("line {}, column {}: {}.\nHint: expected TOML; see https://toml.io.",
-                                      error.source().begin.line, error.source().begin.column, error.description()));
+    throw FileError(path, fmt::format("line {}, column {}: {}.\nHint: {}.", error.source().begin.line,
+                                      error.source().begin.column, error.description(), kTomlHint));
   }
   return document;
 }

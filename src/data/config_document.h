@@ -20,6 +20,10 @@ struct ConfigDocument {
 /// Throws UsageError for another extension; FileError if the file is missing or cannot be parsed.
 ConfigDocument read_config_document(const std::filesystem::path& path);
 
+/// What to try where a file is no TOML.
+inline constexpr const char* kTomlHint =
+    "expected TOML, see https://toml.io: paths with / or in single quotes, true and false in lower case";
+
 /// Collects problems, so that the user sees all of them at once.
 class ConfigProblems {
  public:

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "data/dataset_toml.h"
+#include "data/image_listing.h"
 #include "data/python_text.h"
 #include "data/validation_split.h"
 
@@ -26,6 +27,19 @@ struct Candidate {
   int64_t subset;  // number in DatasetPart::subsets
   int64_t repeats;
 };
+
+/// What to say about a folder without images whose subfolders have some.
+std::string images_below(const SubsetConfig& subset) {
+  std::error_code ignored;
+  if (!subset.metadata_file.empty() || !fs::is_directory(subset.image_dir, ignored)) return "";
+  for (const auto& entry : fs::directory_iterator(subset.image_dir, ignored)) {
+    const std::string folder = entry.path().string();
+    if (!entry.is_directory(ignored) || list_images(folder).empty()) continue;
+    return fmt::format("; those in folders below it, such as '{}', are not read. Hint: make that folder the image_dir",
+                       folder);
+  }
+  return "";
+}
 
 const std::string& source_of(const SubsetConfig& subset) {
   return subset.metadata_file.empty() ? subset.image_dir : subset.metadata_file;
@@ -340,8 +354,8 @@ std::vector<ScannedSubset> scan_subsets(const DatasetConfig& config, ScanFinding
     wait_for_indexes(result);
     ScannedImages found = scan_subset(config.kind, subset, findings);
     if (found.images.empty()) {
-      if (!fs::exists(source)) continue;
-      log::warn("subset '{}' has no images", source);
+      if (subset.metadata_file.empty() ? !fs::is_directory(source) : !fs::exists(source)) continue;
+      log::warn("subset '{}' has no images{}", source, images_below(subset));
     }
     seen.insert(source);
     result.push_back({subset, std::move(found.images), std::move(found.texts), found.index_written});

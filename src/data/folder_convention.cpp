@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "data/image_listing.h"
 #include "data/python_text.h"
 
 namespace loraptor::data {
@@ -23,6 +24,17 @@ std::optional<int64_t> parse_int(const std::string& text) {
   return value;
 }
 
+void warn_about_loose_images(const std::string& base) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(base, ignored)) return;
+  const auto images = list_images(base);
+  if (images.empty()) return;
+  log::warn(
+      "{} images directly in '{}' are not used, such as '{}': images belong in a folder below it whose name begins with "
+      "a number of repeats, as in 10_cat. Hint: where it is such a folder itself, give the folder above it.",
+      images.size(), base, images.front());
+}
+
 }  // namespace
 
 std::vector<RepeatFolder> find_repeat_folders(const std::string& base, bool is_reg) {
@@ -33,6 +45,7 @@ std::vector<RepeatFolder> find_repeat_folders(const std::string& base, bool is_r
     if (entry.is_directory()) names.push_back(entry.path().filename().string());
   }
   std::sort(names.begin(), names.end());
+  warn_about_loose_images(base);
   std::vector<RepeatFolder> folders;
   for (const std::string& name : names) {
     std::vector<std::string> pieces = split(name, "_");

@@ -59,6 +59,15 @@ void settle_sizes(const HeaderSizes& headers, std::vector<ScannedImage>& images,
   }
 }
 
+/// A hint if there is a caption file of another extension beside an image.
+std::string other_extension(const std::string& image) {
+  for (const char* extension : {".txt", ".caption", ".TXT", ".CAPTION"}) {
+    const std::string path = without_extension(image) + extension;
+    if (fs::exists(path)) return fmt::format(". Hint: there is '{}': set caption_extension to {}", path, extension);
+  }
+  return "";
+}
+
 ScannedImages read_folder(const SubsetConfig& subset, ScanFindings* findings) {
   const CaptionFileRules rules{subset.caption_file_extension(), subset.caption.enable_wildcard, subset.class_tokens};
   FolderContent content = scan_image_folder(subset.image_dir, rules);
@@ -69,11 +78,11 @@ ScannedImages read_folder(const SubsetConfig& subset, ScanFindings* findings) {
     findings->without_caption.insert(findings->without_caption.end(), without_caption.begin(), without_caption.end());
   }
   if (!without_caption.empty()) {
-    log::warn("{} of {} images in '{}' have no caption file ({}); {}: {}", without_caption.size(),
-              content.found.images.size(), subset.image_dir, rules.extension,
-              rules.class_tokens ? fmt::format("the class tokens '{}' are used", *rules.class_tokens)
-                                 : std::string("their caption is empty"),
-              first_names(without_caption));
+    log::warn_once(fmt::format("{} of {} images in '{}' have no caption file ({}); {}: {}{}", without_caption.size(),
+                               content.found.images.size(), subset.image_dir, rules.extension,
+                               rules.class_tokens ? fmt::format("the class tokens '{}' are used", *rules.class_tokens)
+                                                  : std::string("their caption is empty"),
+                               first_names(without_caption), other_extension(without_caption.front())));
   }
   return std::move(content.found);
 }
@@ -121,7 +130,9 @@ void write_info_cache(const fs::path& path, const std::vector<ScannedImage>& ima
 
 ScannedImages scan_folder(const SubsetConfig& subset, ScanFindings* findings) {
   if (!fs::is_directory(subset.image_dir)) {
-    log::warn("image_dir '{}' is not a folder; the subset is left out", subset.image_dir);
+    const bool is_relative = !subset.image_dir.empty() && fs::path(subset.image_dir).is_relative();
+    log::warn("image_dir '{}' is not a folder{}; the subset is left out", subset.image_dir,
+              is_relative ? fmt::format(" below '{}', where the program was started", fs::current_path().string()) : "");
     return {};
   }
   const fs::path cache = fs::path(subset.image_dir) / "metadata_cache.json";
@@ -129,6 +140,12 @@ ScannedImages scan_folder(const SubsetConfig& subset, ScanFindings* findings) {
   ScannedImages found = read_folder(subset, findings);
   if (subset.cache_info && !found.images.empty()) write_info_cache(cache, found.images);
   return found;
+}
+
+FileError missing_image(const std::string& list, const std::string& key, const std::string& path) {
+  return {list, fmt::format("image '{}': got no file '{}', expected one.\nHint: keys are paths below the image folder, "
+                            "with / and with the extension.",
+                            key, path)};
 }
 
 ScannedImages scan_metadata(const SubsetConfig& subset, ScanFindings* findings) {
@@ -151,7 +168,7 @@ ScannedImages scan_metadata(const SubsetConfig& subset, ScanFindings* findings) 
       images.push_back(
           {texts->keep(path), texts->keep(entry.caption), texts->keep(entry.tags), size, {}, key_begin, false});
     } catch (const FileError& error) {
-      unreadable.push_back({path, error});
+      unreadable.push_back({path, fs::exists(path) ? error : missing_image(subset.metadata_file, entry.key, path)});
     }
     if (findings != nullptr && entry.caption.empty()) findings->without_caption.push_back(path);
   }

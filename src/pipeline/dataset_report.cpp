@@ -163,6 +163,7 @@ DatasetReport examine_dataset(const data::DataConfig& flags, const DatasetReport
   data::ScannedDatasets scanned = data::scan_datasets(flags, &found);
   std::vector<Finding> findings;
   check_subsets(scanned, findings);
+  check_unread_files(scanned, findings);
   report_scan(std::move(found), findings);
   int64_t compared = 0;
   if (!options.headers_only) {

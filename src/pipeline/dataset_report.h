@@ -75,7 +75,8 @@ struct DatasetReportOptions {
 /// images enlarged to twice their size or more, missing captions, captions longer than T5 takes, equal files, masks
 /// without image and the reverse, images of another size than the name of their latent cache tells, stale or damaged
 /// caches, nothing to train on. Notes are: images enlarged less,
-/// captions longer than the CLIP encoders take, images that differ only in their extension, missing tokenizers.
+/// captions longer than the CLIP encoders take, images that differ only in their extension, files that are not read
+/// because of their names, missing tokenizers.
 /// Throws UsageError, FileError where the description itself is wrong.
 DatasetReport examine_dataset(const data::DataConfig& flags, const DatasetReportOptions& options);
 

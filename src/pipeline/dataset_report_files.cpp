@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -13,6 +14,7 @@
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "data/augment.h"
+#include "data/image_listing.h"
 #include "data/python_text.h"
 #include "io/image.h"
 
@@ -181,6 +183,35 @@ void check_subsets(const data::ScannedDatasets& scanned, std::vector<Finding>& f
     }
   }
   add_finding(findings, true, "subsets that are left out", std::move(missing));
+}
+
+void check_unread_files(const data::ScannedDatasets& scanned, std::vector<Finding>& findings) {
+  static const std::set<std::string> kImageEndings{".png", ".jpg", ".jpeg", ".jpe",  ".jfif", ".webp", ".bmp", ".avif",
+                                                   ".jxl", ".gif", ".tif",  ".tiff", ".heic", ".heif", ".psd"};
+  std::set<std::string> folders;
+  for (const auto& dataset : scanned.config.datasets) {
+    for (const data::SubsetConfig& subset : dataset.subsets) {
+      if (subset.metadata_file.empty()) folders.insert(subset.image_dir);
+    }
+  }
+  std::vector<FileFinding> unread;
+  for (const std::string& folder : folders) {
+    std::error_code ignored;
+    if (!fs::is_directory(folder, ignored)) continue;
+    const std::vector<std::string> images = data::list_images(folder);
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+      const std::string path = (fs::path(folder) / entry.path().filename()).string();
+      std::string ending = entry.path().extension().string();
+      std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+      if (kImageEndings.count(ending) == 0 || entry.path().filename().string().starts_with('.')) continue;
+      if (!std::binary_search(images.begin(), images.end(), path)) unread.push_back({path, ""});
+    }
+  }
+  std::sort(unread.begin(), unread.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
+  add_finding(findings, false,
+              "files that are not read (names of images end with .png .jpg .jpeg .webp .bmp .avif .jxl, all in lower or "
+              "all in upper case)",
+              std::move(unread));
 }
 
 }  // namespace loraptor::pipeline

@@ -25,6 +25,9 @@ void check_mask_sizes(data::ScannedDatasets& scanned, std::vector<Finding>& find
 /// The subsets of the description that are not trained on.
 void check_subsets(const data::ScannedDatasets& scanned, std::vector<Finding>& findings);
 
+/// Files that look like images and are not read because of how their names end.
+void check_unread_files(const data::ScannedDatasets& scanned, std::vector<Finding>& findings);
+
 /// Adds a finding, with the number of files, unless there are none.
 void add_finding(std::vector<Finding>& findings, bool is_problem, const std::string& text,
                  std::vector<data::FileFinding> files);

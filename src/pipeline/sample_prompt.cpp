@@ -57,12 +57,10 @@ bool parse_number(const std::string& text, Number& out) {
 struct OptionRow {
   std::string_view name;
   std::string_view characters;
-  bool (*set)(SamplePrompt& prompt, const std::string& value);
+  bool (*set)(SamplePrompt& prompt, const std::string& value);  // null: the reference reads it for other models
 };
 
 constexpr std::string_view kDigits = "0123456789", kDecimal = "0123456789.", kList = "0123456789,", kText = "";
-
-bool unused(SamplePrompt&, const std::string&) { return true; }
 
 const OptionRow kOptions[] = {
     {"w", kDigits, [](SamplePrompt& p, const std::string& v) { return parse_number(v, p.width); }},
@@ -96,12 +94,12 @@ const OptionRow kOptions[] = {
        if (layers) p.slg.layers = *layers;
        return layers.has_value();
      }},
-    {"g", kText, unused},
-    {"ctr", kText, unused},
-    {"rcfg", kText, unused},
-    {"fs", kText, unused},
-    {"ss", kText, unused},
-    {"cn", kText, unused},
+    {"g", kText, nullptr},
+    {"ctr", kText, nullptr},
+    {"rcfg", kText, nullptr},
+    {"fs", kText, nullptr},
+    {"ss", kText, nullptr},
+    {"cn", kText, nullptr},
 };
 
 /// Name, a blank and a value; the name in any case of letters.
@@ -117,25 +115,28 @@ std::optional<std::string> value_of(const OptionRow& row, std::string_view piece
   return rest.empty() ? std::nullopt : std::optional(std::string(rest));
 }
 
-void apply_option(SamplePrompt& prompt, const std::string& piece) {
+void apply_option(SamplePrompt& prompt, const std::string& piece, const std::string& where) {
   for (const auto& row : kOptions) {
     const auto value = value_of(row, piece);
     if (!value) continue;
+    if (row.set == nullptr) {
+      log::warn_once(fmt::format("[{}] option '--{}' has no effect with SD3.", where, piece));
+      return;
+    }
     SamplePrompt changed = prompt;
     if (row.set(changed, *value)) {
       prompt = changed;
     } else {
-      log::warn("[sample prompt] option '--{}' is skipped: got '{}', expected a number.", piece, *value);
+      log::warn_once(fmt::format("[{}] option '--{}' is skipped: got '{}', expected a number.", where, piece, *value));
     }
     return;
   }
-  log::warn(
-      "[sample prompt] option '--{}' is skipped: expected w, h, d, s, l, n or an slg_ option, a blank and a value.",
-      piece);
+  log::warn_once(fmt::format(
+      "[{}] option '--{}' is skipped: expected w, h, d, s, l, n or an slg_ option, a blank and a value.", where, piece));
 }
 
 /// A line is split at " --"; the first piece is the prompt.
-SamplePrompt parse_pieces(std::string_view line) {
+SamplePrompt parse_pieces(std::string_view line, const std::string& where) {
   SamplePrompt prompt;
   const std::string_view separator = " --";
   size_t end = std::min(line.find(separator), line.size());
@@ -143,7 +144,7 @@ SamplePrompt parse_pieces(std::string_view line) {
   while (end < line.size()) {
     const size_t begin = end + separator.size();
     end = std::min(line.find(separator, begin), line.size());
-    apply_option(prompt, std::string(line.substr(begin, end - begin)));
+    apply_option(prompt, std::string(line.substr(begin, end - begin)), where);
   }
   return prompt;
 }
@@ -217,7 +218,7 @@ std::vector<SamplePrompt> read_text(const std::filesystem::path& path) {
     const std::string_view line(text.data() + begin, end - begin);
     begin = end + 1;
     if (trimmed(line).empty() || line.front() == '#') continue;
-    prompts.push_back(parse_prompt_line(trimmed(line)));
+    prompts.push_back(parse_prompt_line(trimmed(line), path.string()));
   }
   return prompts;
 }
@@ -259,7 +260,7 @@ std::vector<SamplePrompt> read_json(const std::filesystem::path& path) {
   for (size_t i = 0; i < root.size(); ++i) {
     const std::string where = fmt::format("entry {}", i);
     if (root[i].is_string()) {
-      prompts.push_back(parse_prompt_line(root[i].get<std::string>()));
+      prompts.push_back(parse_prompt_line(root[i].get<std::string>(), path.string()));
     } else if (root[i].is_object()) {
       prompts.push_back(ObjectReader(path, where).read(root[i]));
     } else {
@@ -283,7 +284,9 @@ std::optional<std::vector<int64_t>> parse_layers(const std::string& text) {
   return layers;
 }
 
-SamplePrompt parse_prompt_line(std::string_view line) { return finished(parse_pieces(line)); }
+SamplePrompt parse_prompt_line(std::string_view line, const std::string& where) {
+  return finished(parse_pieces(line, where));
+}
 
 std::vector<SamplePrompt> read_prompt_file(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();

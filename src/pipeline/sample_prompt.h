@@ -27,9 +27,10 @@ struct SamplePrompt {
 /// Reads a line like "a cat --w 768 --h 512 --d 1 --s 28 --l 4.5 --n blurry".
 /// Options follow the prompt, each after " --": w, h (size), d (seed), s (steps, 1..1000), l (guidance), n (negative
 /// prompt), slg_scale, slg_layers (numbers with commas), slg_start, slg_end, in any case of letters; g, ss, cn, ctr,
-/// rcfg, fs are accepted and not used. What is not understood is skipped with a warning. The prompt itself is never
-/// read as an option. Ref: sd-scripts@48d368f library/train_util.py:line_to_prompt_dict.
-SamplePrompt parse_prompt_line(std::string_view line);
+/// rcfg, fs have no effect. These and what is not understood are skipped with a warning, once a text. The
+/// prompt itself is never read as an option.
+///   where   names the source in warnings. Ref: sd-scripts@48d368f library/train_util.py:line_to_prompt_dict.
+SamplePrompt parse_prompt_line(std::string_view line, const std::string& where = "sample prompt");
 
 /// Reads a prompt file; the place in the list is the number of the image.
 ///   .txt    UTF-8, one prompt a line; empty lines and lines that begin with # are skipped

@@ -66,6 +66,10 @@ void imply_memory(memory::MemoryConfig& memory, Warnings& warnings) {
 Warnings apply_implied_settings(TrainConfig& config) {
   Warnings warnings;
   drop_empty(config);
+  if (config.cache.vae_batch_size == 0) {
+    config.cache.vae_batch_size = 1;
+    warnings.emplace_back("vae_batch_size 0 is taken as 1");
+  }
   imply(config.cache.cache_latents_to_disk, config.cache.cache_latents, "cache_latents_to_disk", "cache_latents",
         warnings);
   imply(config.cache.cache_latents_posterior, config.cache.cache_latents, "cache_latents_posterior", "cache_latents",

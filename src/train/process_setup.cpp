@@ -42,7 +42,7 @@ at::Device set_up_process(const TrainConfig& config, const dist::World& world) {
   const at::Device device = choose_device(config, world);
   log::info(
       "device: {}{}",
-      config.loop.device == "cpu" ? fmt::format("CPU, {} threads", at::get_num_threads()) : tensor::describe_device(),
+      config.loop.device == "cpu" ? fmt::format("CPU, {} thread{}", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s") : tensor::describe_device(),
       world.is_alone() ? "" : fmt::format(", {} processes", world.size));
   return device;
 }

@@ -122,6 +122,21 @@ TEST(OptionsConfig, settings_that_change_nothing_beside_the_others_are_named) {
                   .warnings.empty());
 }
 
+TEST(OptionsConfig, a_default_written_as_a_whole_number_is_one) {
+  const test::TempFolder folder;
+  write_file(folder / "whole.toml", "max_grad_norm = 1\nprior_loss_weight = 1\nnetwork_alpha = 2\n");
+  const std::string text = settings_text(build({"--config_file", folder / "whole.toml"}).config);
+  EXPECT_EQ(text.find("max_grad_norm"), std::string::npos) << text;
+  EXPECT_EQ(text.find("prior_loss_weight"), std::string::npos) << text;
+  EXPECT_NE(text.find("network_alpha"), std::string::npos) << text;
+}
+
+TEST(OptionsConfig, a_batch_of_none_for_the_vae_is_one) {
+  const auto built = build({"--vae_batch_size", "0"});
+  EXPECT_EQ(built.config.cache.vae_batch_size, 1);
+  EXPECT_EQ(built.warnings.size(), 1u);
+}
+
 TEST(OptionsConfig, an_empty_name_is_none_or_is_told_with_its_flag) {
   const TrainConfig config = build({"--resume=", "--console_log_file", "", "--config_file=", "--t5xxl_device="}).config;
   EXPECT_FALSE(config.loop.resume || config.logging.console_log_file || config.model.t5xxl_device);

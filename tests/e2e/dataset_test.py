@@ -55,6 +55,41 @@ class DatasetCommand(unittest.TestCase):
             self.assertIn(name, problems)
         self.assertIn("4 problems", text)
 
+    def test_places_and_names_that_are_easily_mixed_up_are_told(self):
+        def told(*words, expect=1):
+            return " ".join(run(["dataset", "--resolution", "64", *words], expect=expect, cwd=self.work).split())
+
+        self.images.rename(self.work / "10_cat")
+        # The folder of the images instead of the one above it; images beside the folders.
+        text = told("--train_data_dir", "10_cat", "--caption_extension", ".txt")
+        self.assertIn("images directly in '10_cat' are not used", text)
+        (self.work / "sets" / "1_cat").mkdir(parents=True)
+        shutil.copy(self.work / "10_cat" / self.pictures[0].name, self.work / "sets" / "1_cat" / "a.png")
+        (self.work / "sets" / "1_cat" / "a.txt").write_text("a cat")
+        for name in ("b.Png", "c.tiff", ".hidden.gif"):
+            (self.work / "sets" / "1_cat" / name).write_bytes(b"")
+        text = told("--train_data_dir", "sets", expect=0)
+        self.assertIn("Hint: there is 'sets/1_cat/a.txt': set caption_extension to .txt", text)
+        self.assertIn("files that are not read", text)
+        for name, is_told in (("b.Png", True), ("c.tiff", True), (".hidden.gif", False)):
+            self.assertEqual(name in text, is_told, name)
+        # A description file: images one folder too deep, and a folder that is looked for in another place.
+        (self.work / "deep.toml").write_text('''[[datasets]]
+resolution = 64
+[[datasets.subsets]]
+image_dir = "sets"
+[[datasets.subsets]]
+image_dir = "elsewhere"
+''')
+        text = told("deep.toml", expect=1)
+        self.assertIn("such as 'sets/1_cat', are not read", text)
+        self.assertIn(f"'elsewhere' is not a folder below '{self.work}'", text)
+        (self.work / "windows.toml").write_text('[[datasets]]\n[[datasets.subsets]]\nimage_dir = "C:\\Users\\me"\n')
+        self.assertIn("paths with / or in single quotes", told("windows.toml", expect=3))
+        (self.work / "list.json").write_text('{"sets/1_cat/a": {"caption": "a cat"}}')
+        self.assertIn("image 'sets/1_cat/a': got no file", told("--in_json", "list.json", "--train_data_dir", "."))
+        self.assertIn("[--train_data_dir] image folder: got none", told("--in_json", "list.json", expect=2))
+
     def test_wrong_usage_and_wrong_descriptions_end_with_2(self):
         self.assertIn("expected one", run(["dataset", "a.toml", "b.toml"], expect=2))
         (self.work / "data.toml").write_text("[[datasets]]\nresolutoin = 64\n")

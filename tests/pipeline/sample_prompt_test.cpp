@@ -36,6 +36,20 @@ TEST(SamplePrompt, a_file_must_be_utf8_and_tells_when_it_has_no_prompt) {
   }
 }
 
+TEST(SamplePrompt, what_has_no_effect_is_told_once_with_its_file) {
+  const test::TempFolder folder;
+  write_file(folder / "told.txt", "a cat --ss euler --steps 20\na cat --ss euler\n");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read_prompt_file(folder / "told.txt").size(), 2U);
+  EXPECT_EQ(read_prompt_file(folder / "told.txt").size(), 2U);
+  const std::string text = testing::internal::GetCapturedStderr();
+  for (const std::string part : {"told.txt] option '--ss euler' has no effect", "told.txt] option '--steps 20'"}) {
+    const size_t first = text.find(part);
+    EXPECT_NE(first, std::string::npos) << part;
+    EXPECT_EQ(text.find(part, first + 1), std::string::npos) << text;
+  }
+}
+
 TEST(SamplePrompt, options_are_read_in_any_case) {
   const auto prompt =
       parse_prompt_line("a cat --W 768 --h 1024 --D 42 --s 28 --l 4.5 --n blurry, low quality --g 3 --ss ddim");
