@@ -15,7 +15,7 @@ namespace {
 /// One group in one step.
 struct Group {
   at::Tensor p, g;
-  double d, dlr, t;  // t = 1, 2, ...
+  double lr, d, dlr, t;  // lr of this group; t = 1, 2, ...
   std::function<at::Tensor&(const std::string&)> state;
 };
 
@@ -58,7 +58,7 @@ class DAdaptation : public StatefulOptimizer {
   void step(const std::vector<double>& lrs) override {
     at::NoGradGuard no_grad;
     const double t = scalar("k") + 1;
-    if (t == 1) start();
+    if (t == 1) start(lrs);
     const double lr = rule_.first_group_rate ? lrs.front() : common_rate(lrs, description());
     double dlr = scalar("d") * lr * rule_.correction(t);
     if (rule_.normalizes) {
@@ -67,7 +67,7 @@ class DAdaptation : public StatefulOptimizer {
     }
     Sums sums;
     for (size_t g = 0; g < groups_.size(); ++g) {
-      auto group = view(g, dlr, t);
+      auto group = view(g, lrs[g], dlr, t);
       rule_.gather(group, sums);
     }
     if (sums.s_l1 == 0) return;
@@ -77,7 +77,7 @@ class DAdaptation : public StatefulOptimizer {
       d = std::max(d, std::min(d_hat, d * rule_.growth_rate));
     }
     for (size_t g = 0; g < groups_.size(); ++g) {
-      auto group = view(g, dlr, t);
+      auto group = view(g, lrs[g], dlr, t);
       if (rule_.move) rule_.move(group);
     }
     ++scalar("k");
@@ -88,18 +88,16 @@ class DAdaptation : public StatefulOptimizer {
   }
 
  private:
-  Group view(size_t g, double dlr, double t) {
-    return {
-        groups_[g].flat, groups_[g].flat_grad, scalar("d"), dlr, t, [this, g](const std::string& key) -> at::Tensor& {
-          return buffer(g, key);
-        }};
+  Group view(size_t g, double lr, double dlr, double t) {
+    const auto state = [this, g](const std::string& key) -> at::Tensor& { return buffer(g, key); };
+    return {groups_[g].flat, groups_[g].flat_grad, lr, scalar("d"), dlr, t, state};
   }
 
-  void start() {
+  void start(const std::vector<double>& lrs) {
     double square = 0;
     for (size_t g = 0; g < groups_.size(); ++g) {
       if (rule_.keeps_start) buffer(g, "x0").copy_(groups_[g].flat);
-      if (rule_.normalizes) square += long_dot(groups_[g].flat_grad, groups_[g].flat_grad);
+      if (rule_.normalizes && lrs[g] > 0) square += long_dot(groups_[g].flat_grad, groups_[g].flat_grad);
     }
     scalar("first_norm") = std::sqrt(square);
   }
@@ -154,6 +152,7 @@ std::unique_ptr<Optimizer> make_adam(OptimizerRequest& request, bool is_preprint
   }
   const double keep_s = is_preprint ? betas[1] : std::sqrt(betas[1]);
   rule.gather = [=](Group& e, Sums& sums) {
+    if (e.lr == 0) return;  // rests, moments and all: the first step of a warm-up, a group that is not trained
     const auto g = decouple ? e.g : with_decay(e, decay);
     auto& s = e.state("s");
     auto& v = e.state("exp_avg_sq");
@@ -169,7 +168,8 @@ std::unique_ptr<Optimizer> make_adam(OptimizerRequest& request, bool is_preprint
     sums.s_l1 += sum_of(s.abs());
   };
   rule.move = [=](Group& e) {
-    if (decouple && decay != 0) e.p.mul_(1 - decay * e.dlr);
+    // DAdaptAdam decays a group that rests too, as the package does.
+    if (decouple && decay != 0 && (e.lr > 0 || !is_preprint)) e.p.mul_(1 - decay * e.dlr);
     e.p.sub_(e.state("exp_avg") / e.state("exp_avg_sq").sqrt().add_(eps));
   };
   if (is_preprint) rule.estimate = estimate_by_squares(betas[1]);
@@ -256,6 +256,7 @@ std::unique_ptr<Optimizer> make_dadapt_sgd(OptimizerRequest& request) {
   rule.buffers = {{"s", 0}};
   rule.keeps_start = rule.normalizes = true;
   rule.gather = [=](Group& e, Sums& sums) {
+    if (e.lr == 0) return;
     const auto g = with_decay(e, decay);
     auto& s = e.state("s");
     sums.product += e.dlr * long_dot(g, s);

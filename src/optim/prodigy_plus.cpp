@@ -125,8 +125,12 @@ class ProdigyPlus : public AveragingOptimizer {
     const auto square = g.square();
     row.mul_(keep).add_(square.mean(across_rows, true), 1 - s_.beta2);
     column.mul_(keep).add_(square.mean(across_columns, true), 1 - s_.beta2);
-    // Nothing but zeros: the gradient of lora_down while lora_up is still zero.
-    return (row / row.mean(across_columns, true).clamp_min_(1e-30)).sqrt_() * column.sqrt();
+    // The class counts this axis as if the one row means run over were gone, although it is kept: in a matrix taller
+    // than wide it is that one, and the row factor is 1.
+    // Ref: prodigy-plus-schedule-free 1.9.2, core_optimiser.py:initialise_state_internal (reduce_dc).
+    const int64_t normalized = across_columns > across_rows ? across_columns - 1 : across_columns;
+    // 1e-30 for nothing but zeros: the gradient of lora_down while lora_up is still zero.
+    return (row / row.mean(normalized, true).add_(1e-30)).sqrt_() * column.sqrt();
   }
 
   void gather(const Parameter& parameter, const at::Tensor& p, const at::Tensor& g, double d, Estimate& estimate) {

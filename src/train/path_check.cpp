@@ -32,6 +32,9 @@ std::vector<std::string> empty_paths(const TrainConfig& config) {
   for (const auto& [flag, path] : paths) {
     if (*path && (*path)->empty()) problems.push_back(empty_path(flag));
   }
+  if (!config.data.dataset_config && config.data.in_json && !config.data.train_data_dir) {
+    problems.emplace_back("[--train_data_dir] image folder: got none, expected that of the images in --in_json.");
+  }
   for (const auto& file : config.network.base_weights) {
     if (file.empty()) problems.push_back(empty_path("base_weights"));
   }

@@ -115,9 +115,7 @@ class Checker {
   /// With a data set file these values are only fallbacks, and that file's own check sees what is left of them.
   void check_folder_data() {
     const data::DataConfig& data = config_.data;
-    if (!data.train_data_dir && data.in_json) {
-      add("train_data_dir", "image folder: got none, expected that of the images in --in_json.");
-    } else if (!data.train_data_dir) {
+    if (!data.train_data_dir && !data.in_json) {
       add("dataset_config", "training data: got none, expected a data set file.",
           "or name a folder of image folders with --train_data_dir");
     }

@@ -153,7 +153,8 @@ double Trainer::micro_step(const data::Batch& batch) {
   const double value = loss.mean.item<double>();
   if (!std::isfinite(value)) throw lost_loss(value, lost_place(batch.stems, parts_.probe.first_not_finite(forward)));
   // A short group at the end of an epoch is divided by the full accumulation too, as the reference does.
-  (loss.mean * (parts_.run.scaler.scale() / static_cast<double>(parts_.plan.accumulation))).backward();
+  const auto part = loss.mean * (parts_.run.scaler.scale() / static_cast<double>(parts_.plan.accumulation));
+  if (part.requires_grad()) part.backward();  // not where module_dropout left out every module
   meter_.bands().add(loss);
   return value;
 }

@@ -131,6 +131,13 @@ TEST(OptionsConfig, a_default_written_as_a_whole_number_is_one) {
   EXPECT_NE(text.find("network_alpha"), std::string::npos) << text;
 }
 
+TEST(OptionsConfig, a_list_of_images_wants_their_folder) {
+  const Strings with_list{"--pretrained_model_name_or_path", "m.safetensors", "--output_dir", "o", "--resolution", "64",
+                          "--in_json", "list.json"};
+  EXPECT_TRUE(build_problem({}, with_list).starts_with("[--train_data_dir] image folder: got none"));
+  EXPECT_EQ(build_problem({"--train_data_dir", "images"}, with_list), "no problem");
+}
+
 TEST(OptionsConfig, a_batch_of_none_for_the_vae_is_one) {
   const auto built = build({"--vae_batch_size", "0"});
   EXPECT_EQ(built.config.cache.vae_batch_size, 1);

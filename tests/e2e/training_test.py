@@ -147,6 +147,19 @@ class Training(unittest.TestCase):
         trained = ("--network_args", "train_t5xxl=True")
         self.assertNotEqual(losses("asked", *trained, "--t5_internal_dropout", "0.3"), losses("trained", *trained))
 
+    def test_steps_in_which_module_dropout_leaves_out_all_modules_train_on(self):
+        none = [f"{part}_dim=0" for part in ("context_attn", "context_mlp", "context_mod", "x_mlp", "x_mod")]
+        arguments = ["--network_args", "module_dropout=0.9", "x_attn_dim=4", "train_block_indices=0", *none]
+        for name, *words in (["plain"], ["checkpointing", "--gradient_checkpointing"],
+                             ["accumulation", "--gradient_accumulation_steps", "2"], ["processes", "--num_processes", "2"]):
+            log = self.work / f"dropped {name}.jsonl"
+            run(self.base + arguments + words + ["--output_dir", self.work / f"dropped {name}", "--log_json", log,
+                                                 "--max_train_steps", "8"])
+            norms = [line["grad_norm"] for line in read_log(log)]
+            self.assertEqual(len(norms), 8, name)
+            self.assertIn(0, norms, name)
+            self.assertGreater(max(norms), 0, name)
+
     def test_settings_without_effect_are_told(self):
         out = run(self.base + ["--output_dir", self.work / "told", "--max_train_steps", "1", "--masked_loss", "--xformers",
                                "--network_args", "context_atn_dim=2"])
