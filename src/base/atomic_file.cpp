@@ -12,8 +12,31 @@
 
 namespace loraptor {
 namespace fs = std::filesystem;
+namespace {
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+/// The file itself where `path` is a link to it: a link is followed, never replaced. What is there and cannot be
+/// replaced by a file is refused.
+fs::path replaced_file(const fs::path& path) {
+  constexpr int kMostLinks = 40;  // as many as Linux follows
+  std::error_code code;
+  const auto refuse = [&](const char* what) {
+    throw FileError(path, fmt::format("cannot be written: got {}, expected a file or nothing of this name.", what));
+  };
+  // Asked first: what /proc says of a pipe is no path.
+  const auto status = fs::status(path, code);
+  if (fs::is_directory(status)) refuse("a folder");
+  if (fs::exists(status) && !fs::is_regular_file(status)) refuse("a device or pipe");
+  fs::path file = path;
+  for (int i = 0; fs::is_symlink(fs::symlink_status(file, code)); ++i) {
+    if (i == kMostLinks) refuse("a loop of links");
+    file = file.parent_path() / fs::read_symlink(file, code);
+  }
+  return file;
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(fs::path path) : path_(replaced_file(path)) {
   std::error_code code;
   if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), code);
   temporary_ = path_;

@@ -11,7 +11,8 @@ namespace loraptor {
 /// A file under construction. Nothing is visible under the final name until `commit`; an uncommitted file is removed.
 class AtomicFile {
  public:
-  /// Opens `<path>.tmp-<process id>` for writing, creating missing folders. Throws FileError.
+  /// Opens `<path>.tmp-<process id>` for writing, creating missing folders. A path that is a symbolic link stands for
+  /// the file that it leads to. Throws FileError, also for a folder, device or pipe: a file must not take its place.
   explicit AtomicFile(std::filesystem::path path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;

@@ -29,6 +29,14 @@ void flush_folder(const fs::path& folder) {
   throw FileError(folder, fmt::format("cannot be put in place: {}.", std::strerror(errno)));
 }
 
+/// Only a folder gives way to a folder.
+void expect_replaceable(const fs::path& folder) {
+  std::error_code code;
+  if (!fs::exists(fs::symlink_status(folder, code)) || fs::is_directory(folder, code)) return;
+  throw FileError(folder,
+                  "cannot be made: got something that is no folder, expected a folder or nothing of this name.");
+}
+
 /// The process id at the end of `name` after ".tmp-" or ".old-", or 0.
 int owner_of(std::string_view name) {
   for (const std::string_view mark : {".tmp-", ".old-"}) {
@@ -44,6 +52,7 @@ int owner_of(std::string_view name) {
 }  // namespace
 
 AtomicFolder::AtomicFolder(fs::path folder) : folder_(std::move(folder)) {
+  expect_replaceable(folder_);
   temporary_ = folder_;
   temporary_ += fmt::format(".tmp-{}", ::getpid());
   std::error_code code;
@@ -58,6 +67,7 @@ AtomicFolder::~AtomicFolder() {
 }
 
 void AtomicFolder::commit() {
+  expect_replaceable(folder_);
   flush_folder(temporary_);
   std::error_code code;
   if (!fs::exists(folder_, code)) {

@@ -9,7 +9,8 @@ namespace loraptor {
 /// A folder under construction. Nothing is visible under the final name until `commit`; what is not committed goes.
 class AtomicFolder {
  public:
-  /// Makes the empty folder `<folder>.tmp-<process id>`. Throws FileError.
+  /// Makes the empty folder `<folder>.tmp-<process id>`. Throws FileError, also where something that is no folder has
+  /// the final name: it is never replaced.
   explicit AtomicFolder(std::filesystem::path folder);
   ~AtomicFolder();
   AtomicFolder(const AtomicFolder&) = delete;

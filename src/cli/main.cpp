@@ -1,6 +1,7 @@
 // The program: runs a command and turns errors into messages and exit statuses.
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -66,6 +67,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Beyond `ulimit -f` writing then fails as on a full disk, with a message and without half files.
+  ::signal(SIGXFSZ, SIG_IGN);
   const int status = run(argc, argv);
 #ifdef __SANITIZE_ADDRESS__
   return status;  // a leak is told by an exit handler

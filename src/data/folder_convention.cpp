@@ -30,7 +30,8 @@ void warn_about_loose_images(const std::string& base) {
   const auto images = list_images(base);
   if (images.empty()) return;
   log::warn(
-      "{} images directly in '{}' are not used, such as '{}': images belong in a folder below it whose name begins with "
+      "{} images directly in '{}' are not used, such as '{}': images belong in a folder below it whose name begins "
+      "with "
       "a number of repeats, as in 10_cat. Hint: where it is such a folder itself, give the folder above it.",
       images.size(), base, images.front());
 }

@@ -131,8 +131,9 @@ void write_info_cache(const fs::path& path, const std::vector<ScannedImage>& ima
 ScannedImages scan_folder(const SubsetConfig& subset, ScanFindings* findings) {
   if (!fs::is_directory(subset.image_dir)) {
     const bool is_relative = !subset.image_dir.empty() && fs::path(subset.image_dir).is_relative();
-    log::warn("image_dir '{}' is not a folder{}; the subset is left out", subset.image_dir,
-              is_relative ? fmt::format(" below '{}', where the program was started", fs::current_path().string()) : "");
+    log::warn(
+        "image_dir '{}' is not a folder{}; the subset is left out", subset.image_dir,
+        is_relative ? fmt::format(" below '{}', where the program was started", fs::current_path().string()) : "");
     return {};
   }
   const fs::path cache = fs::path(subset.image_dir) / "metadata_cache.json";

@@ -208,10 +208,11 @@ void check_unread_files(const data::ScannedDatasets& scanned, std::vector<Findin
     }
   }
   std::sort(unread.begin(), unread.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
-  add_finding(findings, false,
-              "files that are not read (names of images end with .png .jpg .jpeg .webp .bmp .avif .jxl, all in lower or "
-              "all in upper case)",
-              std::move(unread));
+  add_finding(
+      findings, false,
+      "files that are not read (names of images end with .png .jpg .jpeg .webp .bmp .avif .jxl, all in lower or "
+      "all in upper case)",
+      std::move(unread));
 }
 
 }  // namespace loraptor::pipeline

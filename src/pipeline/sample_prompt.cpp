@@ -131,8 +131,9 @@ void apply_option(SamplePrompt& prompt, const std::string& piece, const std::str
     }
     return;
   }
-  log::warn_once(fmt::format(
-      "[{}] option '--{}' is skipped: expected w, h, d, s, l, n or an slg_ option, a blank and a value.", where, piece));
+  log::warn_once(
+      fmt::format("[{}] option '--{}' is skipped: expected w, h, d, s, l, n or an slg_ option, a blank and a value.",
+                  where, piece));
 }
 
 /// A line is split at " --"; the first piece is the prompt.

@@ -28,8 +28,9 @@ bool is_kept(const nlohmann::json& line, int64_t last_step, const PendingValidat
   }
 }
 
-/// Puts the file in place with the lines that stay.
+/// Puts the file in place with the lines that stay. A pipe or device has none.
 std::filesystem::path begun(const std::filesystem::path& path, int64_t last_step, const PendingValidations& pending) {
+  if (is_stream(path)) return path;
   std::string kept;
   if (last_step > 0 && std::filesystem::exists(path)) {
     std::istringstream text(read_file(path));

@@ -23,7 +23,8 @@ struct PendingValidations {
 class JsonlLog {
  public:
   /// Begins the file anew, or goes on with it after `first_step` > 0: then lines of later steps, which a run that was
-  /// stopped had still written, are dropped, and those of `pending`. Throws FileError.
+  /// stopped had still written, are dropped, and those of `pending`. A pipe or device is only
+  /// written to. Throws FileError.
   JsonlLog(const std::filesystem::path& path, int64_t first_step, const PendingValidations& pending = {});
 
   /// Writes a line. Throws FileError when the disk is full; the lines before stay whole then.

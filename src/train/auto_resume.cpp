@@ -1,5 +1,7 @@
 #include "train/auto_resume.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -31,6 +33,33 @@ double time_of(const fs::path& folder) {
   }
 }
 
+/// Whether another trainer wrote the state. Told without its checksums, which newest_state compares.
+bool is_foreign(const fs::path& folder) {
+  const auto position = folder / "train_state.json";
+  if (!fs::exists(folder / "model.safetensors") || fs::exists(folder / "DONE")) return false;
+  try {
+    return !fs::exists(position) || !nlohmann::json::parse(read_file(position)).contains("loraptor");
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+/// This run does not go on with a state of another trainer, and must not put its own in the place of it either, unless
+/// --resume names it.
+void protect_foreign_states(const TrainConfig& config) {
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(output_folder(config.saving), code)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_directory(code) || !is_state_name(config.saving, name)) continue;
+    if (!may_replace_state(config.saving, name) || !is_foreign(entry.path())) continue;
+    if (config.loop.resume && fs::equivalent(*config.loop.resume, entry.path(), code)) continue;
+    throw UsageError(fmt::format(
+        "[--auto_resume] state: got {}, which another trainer wrote and a state of this run would replace, expected "
+        "states of this program.\nHint: go on from it with --resume {}, or choose another --output_name.",
+        entry.path().string(), entry.path().string()));
+  }
+}
+
 }  // namespace
 
 std::optional<fs::path> newest_state(const SaveConfig& saving) {
@@ -46,6 +75,8 @@ std::optional<fs::path> newest_state(const SaveConfig& saving) {
   for (const auto& candidate : candidates) {
     try {
       if (!read_train_state(candidate.folder).is_step_only) return candidate.folder;
+      log::warn("[--auto_resume] passed over: {} was written by another trainer.\nHint: --resume takes it.",
+                candidate.folder.string());
     } catch (const std::exception& error) {
       log::warn("[--auto_resume] passed over: {}", error.what());
     }
@@ -54,6 +85,7 @@ std::optional<fs::path> newest_state(const SaveConfig& saving) {
 }
 
 void choose_state(TrainConfig& config) {
+  protect_foreign_states(config);
   for (const auto& stem : name_stems(config.saving)) remove_leftovers(output_folder(config.saving), stem);
   const auto state = newest_state(config.saving);
   if (!state) {
@@ -68,27 +100,27 @@ void choose_state(TrainConfig& config) {
 }
 
 bool is_finished(const TrainConfig& config, const TrainPlan& plan, const TrainState& start) {
-  if (start.step < plan.max_steps) return false;
-  const bool is_automatic = config.loop.auto_resume;
-  // A run that was killed before its last file may have left that of a shorter one.
-  if (is_automatic && start.events_done != kAfterEpoch) return false;
+  const bool is_at_end = start.events_done == kAfterEpoch && plan.is_over(start.step, start.epoch);
   const auto model = output_folder(config.saving) / save_at_end(config.saving).model;
-  if (!fs::exists(model)) {
-    log::info("nothing left to train: the state has all {} steps; only what follows the last one is done.",
-              plan.max_steps);
+  // A file that is there before the end is of another run, or of this one when it was shorter.
+  if (!is_at_end || !fs::exists(model)) {
+    if (is_at_end || start.step >= plan.max_steps) {
+      log::info("nothing left to train: the state stands after the last step, {}; only what follows it is done.",
+                start.step);
+    }
     return false;
   }
-  if (is_automatic) {
+  if (config.loop.auto_resume) {
     log::info(
-        "[--auto_resume] this run is finished: {} has all {} steps.\nHint: raise --max_train_steps or "
-        "--max_train_epochs to train on, or choose another --output_name.",
-        model.string(), plan.max_steps);
+        "[--auto_resume] this run is finished: {} is there, and the state stands at the end, after step {}.\nHint: "
+        "raise --max_train_steps or --max_train_epochs to train on, or choose another --output_name.",
+        model.string(), start.step);
   } else {
     log::info(
-        "[--resume] nothing left to train: the state has all {} steps, and {} is there and stays as it is.\nHint: "
-        "raise "
-        "--max_train_steps or --max_train_epochs to train on, or choose another --output_name to write it anew.",
-        plan.max_steps, model.string());
+        "[--resume] nothing left to train: the state stands at the end, after step {}, and {} is there and stays as "
+        "it is.\nHint: raise --max_train_steps or --max_train_epochs to train on, or choose another --output_name to "
+        "write it anew.",
+        start.step, model.string());
   }
   return true;
 }

@@ -116,6 +116,13 @@ bool is_state_name(const SaveConfig& config, const std::string& folder) {
          is_numbered(name, name_or(config, "at") + "-step", 8) || is_numbered(name, name_or(config, "epoch") + "-", 6);
 }
 
+bool may_replace_state(const SaveConfig& config, const std::string& folder) {
+  if (folder == save_at_end(config).state || folder == save_for_recovery(config).state) return true;
+  if (!config.save_state) return false;
+  if (folder.starts_with(name_or(config, "at") + "-step")) return positive(config.save_every_n_steps).has_value();
+  return positive(config.save_every_n_epochs) || config.save_n_epoch_ratio;
+}
+
 std::vector<std::string> name_stems(const SaveConfig& config) {
   if (config.output_name) return {*config.output_name};
   return {"last", "at-step", "epoch-"};

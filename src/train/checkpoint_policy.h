@@ -37,6 +37,10 @@ SaveDecision save_for_recovery(const SaveConfig& config);
 /// Whether a folder of this name is a state of a run with these settings.
 bool is_state_name(const SaveConfig& config, const std::string& folder);
 
+/// Whether such a run may write a state over the one of this name, or remove it.
+///   folder   a name of is_state_name
+bool may_replace_state(const SaveConfig& config, const std::string& folder);
+
 /// What the names of all files of such a run begin with, temporary ones included: one of these.
 std::vector<std::string> name_stems(const SaveConfig& config);
 

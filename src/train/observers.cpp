@@ -73,7 +73,9 @@ class JsonObserver : public TrainObserver {
     const auto moment = record.is_epoch_end ? report::ValidationMoment::epoch : report::ValidationMoment::step;
     log_->write_validation(record.step, record.epoch, moment, {{"loss", record.loss}, {"fixed", *record.fixed}});
   }
-  void rolled_back(const TrainState& state) override { start(state); }
+  void rolled_back(const TrainState& state) override {
+    if (!is_stream(path_)) start(state);  // a reader has its lines already, and may end when a pipe is closed
+  }
 
  private:
   std::filesystem::path path_;

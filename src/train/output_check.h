@@ -5,8 +5,9 @@
 
 namespace loraptor::train {
 
-/// Makes the folders of models, states, sample images and logs, and in each for a moment a file with a name like those
-/// of the run. Throws FileError naming the flags for a folder or name that cannot be used.
+/// Makes for a moment, in the folder of each of models, states, sample images and logs, a file with a name like those
+/// of the run; folders that it had to make go again. A pipe or device that takes --log_json is left alone. Throws
+/// FileError naming the flags for a folder or name that cannot be used.
 void check_outputs(const TrainConfig& config);
 
 }  // namespace loraptor::train

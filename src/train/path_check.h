@@ -8,8 +8,8 @@
 
 namespace loraptor::train {
 
-/// What is wrong with the names themselves: those that are empty, each with its flag, and a list of images without their
-/// folder. Looks at no file.
+/// What is wrong with the names themselves: those that are empty, each with its flag, and a list of images without
+/// their folder. Looks at no file.
 std::vector<std::string> empty_paths(const TrainConfig& config);
 
 /// Folders of training images that are not there. A missing folder of regularisation images is only warned about, as

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -28,6 +29,12 @@ nlohmann::json read_json(const fs::path& path) {
                                     json.type_name()));
 }
 
+/// What a state tells beside weights; other trainers need not tell anything.
+nlohmann::json read_position(const fs::path& folder) {
+  const fs::path file = folder / "train_state.json";
+  return fs::exists(file) ? read_json(file) : nlohmann::json::object();
+}
+
 /// What another trainer tells about its position. Ref: sd-scripts@48d368f train_network.py:save_model_hook.
 TrainState step_only_state(const fs::path& folder, const nlohmann::json& json) {
   if (!fs::exists(folder / "model.safetensors")) {
@@ -37,16 +44,12 @@ TrainState step_only_state(const fs::path& folder, const nlohmann::json& json) {
   state.is_step_only = true;
   const auto step = json.find("current_step");
   if (step != json.end()) {
-    if (!step->is_number_unsigned()) {
+    if (!step->is_number_unsigned() || step->get<uint64_t>() > std::numeric_limits<int64_t>::max()) {
       throw FileError(folder / "train_state.json",
                       fmt::format("current_step: got {}, expected a number of steps.", step->dump()));
     }
     state.step = state.updates = step->get<int64_t>();
   }
-  log::warn(
-      "[--resume] {} was written by another trainer: its weights are loaded, its optimizer state is not readable "
-      "here and begins anew, and steps are counted from {}.",
-      folder.string(), state.step);
   return state;
 }
 
@@ -92,16 +95,21 @@ TrainState read_train_state(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     throw FileError(folder, "state folder not found.\nHint: --resume takes a folder that --save_state wrote.");
   }
-  const fs::path file = folder / "train_state.json";
-  const auto json = fs::exists(file) ? read_json(file) : nlohmann::json::object();
+  const auto json = read_position(folder);
   if (!json.contains("loraptor")) return step_only_state(folder, json);
   check_files(folder);
-  return train_state_from_json(json["loraptor"], file.string());
+  return train_state_from_json(json["loraptor"], (folder / "train_state.json").string());
 }
 
 void report_differences(const fs::path& folder, const RunIdentity& identity, const RunIdentity& data) {
-  if (!fs::exists(folder / "train_state.json")) return;
-  const auto json = read_json(folder / "train_state.json");
+  const auto json = read_position(folder);
+  if (!json.contains("loraptor")) {
+    log::warn(
+        "[--resume] {} was written by another trainer: its weights are loaded, its optimizer state is not readable "
+        "here and begins anew, and steps are counted from {}.",
+        folder.string(), step_only_state(folder, json).step);
+    return;
+  }
   auto found = differences(json.value("run", nlohmann::json()), identity);
   for (auto& difference : differences(json.value("data", nlohmann::json()), data)) {
     found.push_back(std::move(difference));

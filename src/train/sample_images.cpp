@@ -55,6 +55,9 @@ std::optional<std::vector<SampledImage>> SampleImages::generate(const std::strin
     try {
       images.push_back(generate_one(prompts[number], number, moment, signals));
     } catch (const Interrupted&) {
+      // The moment is repeated as a whole, with names of another time.
+      std::error_code code;
+      for (const auto& image : images) std::filesystem::remove(image.path, code);
       return std::nullopt;
     } catch (const std::exception& error) {
       log::warn("[sample images] number {} at {} is left out: {}", number, moment, reason_of(error));

@@ -43,7 +43,7 @@ class SampleImages {
   /// out: it does not end the training.
   ///   moment    "e000001" or "000100": part of the file names
   ///   signals   once one came, no further sampling step is begun
-  /// Returns nothing if a signal came before the last image was made; the one begun is dropped then.
+  /// Returns nothing if a signal came before the last image was made; those of this moment are removed then.
   std::optional<std::vector<SampledImage>> generate(const std::string& moment, const StopSignals& signals);
 
  private:

@@ -1,9 +1,12 @@
 // Pieces that are whole or not there.
 #include "base/append_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -48,6 +51,30 @@ TEST(AppendFile, APieceThatDoesNotFitLeavesTheOthersWhole) {
   }
   file.write("last line\n");
   EXPECT_EQ(read_file(folder / "log"), "first line\nlast line\n");
+}
+
+TEST(AppendFile, APipeWhoseReaderLeftFails) {
+  const test::TempFolder folder;
+  const auto path = folder / "pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_TRUE(is_stream(path));
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  AppendFile file(path);
+  file.write("line\n");
+  char got[8];
+  EXPECT_EQ(::read(reader, got, sizeof got), 5);
+  ::close(reader);
+  EXPECT_THROW(file.write("line\n"), FileError);  // and no SIGPIPE, which would end this test
+}
+
+TEST(AppendFile, AStreamIsNoFileOfItsOwn) {
+  const test::TempFolder folder;
+  EXPECT_TRUE(is_stream("/dev/null"));
+  EXPECT_FALSE(is_stream(folder.path()));
+  EXPECT_FALSE(is_stream(folder / "none"));
+  write_file(folder / "file", "");
+  EXPECT_FALSE(is_stream(folder / "file"));
 }
 
 TEST(AppendFile, AFolderThatIsMissingIsNamed) {

@@ -2,6 +2,7 @@
 #include "base/atomic_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -51,6 +52,34 @@ TEST(AtomicFile, NamesTheFileThatCannotBeWritten) {
   } catch (const FileError& e) {
     EXPECT_NE(std::string(e.what()).find("/proc/no-such-folder/file"), std::string::npos) << e.what();
   }
+}
+
+TEST(AtomicFile, FollowsLinks) {
+  const test::TempFolder folder;
+  std::filesystem::create_directories(folder / "disk");
+  write_file(folder / "disk/old", "old");
+  std::filesystem::create_symlink("disk/old", folder / "a");
+  std::filesystem::create_symlink("a", folder / "b");
+  std::filesystem::create_symlink(folder / "disk/new", folder / "c");  // of nothing yet
+  write_file(folder / "b", "1");
+  write_file(folder / "c", "2");
+  EXPECT_EQ(read_file(folder / "disk/old"), "1");
+  EXPECT_EQ(read_file(folder / "disk/new"), "2");
+  for (const char* link : {"a", "b", "c"}) EXPECT_TRUE(std::filesystem::is_symlink(folder / link)) << link;
+  std::filesystem::create_symlink("loop", folder / "loop");
+  EXPECT_THROW(AtomicFile(folder / "loop"), FileError);
+}
+
+TEST(AtomicFile, TakesThePlaceOfNothingButAFile) {
+  const test::TempFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::filesystem::create_symlink("/dev/null", folder / "device");
+  std::filesystem::create_directories(folder / "folder");
+  for (const char* name : {"pipe", "device", "folder"}) {
+    EXPECT_THROW(AtomicFile(folder / name), FileError) << name;
+  }
+  EXPECT_EQ(files_in(folder.path()), 3u);
+  EXPECT_TRUE(std::filesystem::is_fifo(folder / "pipe"));
 }
 
 TEST(AtomicFile, SaysThatTheDiskIsFull) {

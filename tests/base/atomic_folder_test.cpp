@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "support/temp_folder.h"
@@ -49,6 +51,18 @@ TEST(AtomicFolder, LeavesTheOlderOneAndNoRestIfItIsNotCommitted) {
     write_file(folder.path() / "a", "new");
   }
   EXPECT_EQ(read_file(place / "state/a"), "old");
+  EXPECT_EQ(entries_in(place.path()), 1u);
+}
+
+TEST(AtomicFolder, DoesNotReplaceAFile) {
+  const test::TempFolder place;
+  {
+    AtomicFolder folder(place / "state");
+    std::ofstream(place / "state") << "came meanwhile";
+    EXPECT_THROW(folder.commit(), FileError);
+  }
+  EXPECT_THROW(AtomicFolder(place / "state"), FileError);
+  EXPECT_EQ(read_file(place / "state"), "came meanwhile");
   EXPECT_EQ(entries_in(place.path()), 1u);
 }
 

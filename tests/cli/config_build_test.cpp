@@ -132,8 +132,14 @@ TEST(OptionsConfig, a_default_written_as_a_whole_number_is_one) {
 }
 
 TEST(OptionsConfig, a_list_of_images_wants_their_folder) {
-  const Strings with_list{"--pretrained_model_name_or_path", "m.safetensors", "--output_dir", "o", "--resolution", "64",
-                          "--in_json", "list.json"};
+  const Strings with_list{"--pretrained_model_name_or_path",
+                          "m.safetensors",
+                          "--output_dir",
+                          "o",
+                          "--resolution",
+                          "64",
+                          "--in_json",
+                          "list.json"};
   EXPECT_TRUE(build_problem({}, with_list).starts_with("[--train_data_dir] image folder: got none"));
   EXPECT_EQ(build_problem({"--train_data_dir", "images"}, with_list), "no problem");
 }

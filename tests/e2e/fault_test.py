@@ -79,7 +79,7 @@ class Faults(unittest.TestCase):
         sizes = {name: (state / name).stat().st_size for name in ("model.safetensors", "optimizer.safetensors")}
         limit = (sizes["model.safetensors"] + sizes["optimizer.safetensors"]) // 2
         result = subprocess.run([str(PROGRAM), *map(str, self.command("full"))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                text=True, restore_signals=False,  # without SIGXFSZ: the write fails, as on a full disk
+                                text=True,  # with SIGXFSZ as a shell has it
                                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
         self.assertEqual(result.returncode, 3, result.stdout)
         self.assertIn("optimizer.safetensors", result.stdout)

@@ -54,6 +54,27 @@ class ExactResume(unittest.TestCase):
         self.check(["--mixed_precision", "bf16", "--gradient_checkpointing"], steps=6, stop=3)
 
 
+class AfterTheLastStep(unittest.TestCase):
+    def test_what_follows_it_is_done_though_an_older_file_is_there(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            work = pathlib.Path(scratch)
+            common = make_checkpoint(work / "model") + photo_dataset(work / "data.toml") + [
+                "--network_train_unet_only", "--learning_rate", "0.005", "--max_train_steps", "2", "--seed", "5",
+                "--cache_latents", "--cache_text_encoder_outputs", "--output_name", "r", "--output_dir", work / "out",
+                "--save_state", "--save_every_n_steps", "2"]
+            run(common)
+            final = work / "out/r.safetensors"
+            want = read_safetensors(final)
+            final.write_bytes(b"of an older run")
+            # This state was saved before the end of the epoch: the run that resumes it still has a file to write.
+            self.assertIn("only what follows it is done", run(common + ["--resume", work / "out/r-step00000002-state"]))
+            got = read_safetensors(final)
+            self.assertTrue(all((want[name] == got[name]).all() for name in want))
+            made = final.stat().st_mtime_ns
+            self.assertIn("stays as it is", run(common + ["--resume", work / "out/r-state"]))
+            self.assertEqual(made, final.stat().st_mtime_ns)
+
+
 class CountingFrom0(unittest.TestCase):
     def test_a_resumed_run_ends_with_its_epochs(self):
         with tempfile.TemporaryDirectory() as scratch:

@@ -22,10 +22,10 @@ void expect_near(const std::string& what, double got, double want, double relati
 
 struct RatesOfZero {
   std::string type;
-  bool decoupled;              // weight decay 0.1, decoupled
-  bool is_warm_up;             // else the second group's rate is zero in all steps
-  std::vector<double> d;       // after each step
-  double trained0, other0;     // first elements of a [6,4] and c [5] after the last step
+  bool decoupled;           // weight decay 0.1, decoupled
+  bool is_warm_up;          // else the second group's rate is zero in all steps
+  std::vector<double> d;    // after each step
+  double trained0, other0;  // first elements of a [6,4] and c [5] after the last step
   double tolerance = 1e-5;
 };
 
@@ -55,17 +55,17 @@ TEST(DAdaptation, StepsAndGroupsOfRateZeroEqualThePackage) {
   const std::vector<double> preprint_split{0.001, 0.01095061, 0.03451172, 0.1891133, 0.5786029};
   const std::vector<double> sgd_split{0.001, 0.001018493, 0.002233907, 0.00315644, 0.005441524};
   // "DAdaptation" is DAdaptAdamPreprint. A group of rate zero decays in DAdaptAdam, rests in DAdaptAdamPreprint.
-  for (const auto& want : std::vector<RatesOfZero>{
-           {"DAdaptAdam", false, true, adam_warm, 0.3988987, -0.4158598},
-           {"DAdaptAdam", false, false, adam_split, 0.1828865, -0.4347008},
-           {"DAdaptAdam", true, true, adam_warm, 0.3986628, -0.4156097},
-           {"DAdaptAdam", true, false, adam_split, 0.1778116, -0.4281518},
-           {"DAdaptation", false, true, preprint_warm, 0.3949613, -0.4064575},
-           {"DAdaptAdamPreprint", false, true, preprint_warm, 0.3949613, -0.4064575},
-           {"DAdaptAdamPreprint", false, false, preprint_split, 0.1385461, -0.4347008, 3e-4},
-           {"DAdaptAdamPreprint", true, true, preprint_warm, 0.3946011, -0.4060757},
-           {"DAdaptAdamPreprint", true, false, preprint_split, 0.1302242, -0.4347008, 3e-4},
-           {"DAdaptSGD", false, false, sgd_split, 0.4067982, -0.4347008}}) {
+  for (const auto& want :
+       std::vector<RatesOfZero>{{"DAdaptAdam", false, true, adam_warm, 0.3988987, -0.4158598},
+                                {"DAdaptAdam", false, false, adam_split, 0.1828865, -0.4347008},
+                                {"DAdaptAdam", true, true, adam_warm, 0.3986628, -0.4156097},
+                                {"DAdaptAdam", true, false, adam_split, 0.1778116, -0.4281518},
+                                {"DAdaptation", false, true, preprint_warm, 0.3949613, -0.4064575},
+                                {"DAdaptAdamPreprint", false, true, preprint_warm, 0.3949613, -0.4064575},
+                                {"DAdaptAdamPreprint", false, false, preprint_split, 0.1385461, -0.4347008, 3e-4},
+                                {"DAdaptAdamPreprint", true, true, preprint_warm, 0.3946011, -0.4060757},
+                                {"DAdaptAdamPreprint", true, false, preprint_split, 0.1302242, -0.4347008, 3e-4},
+                                {"DAdaptSGD", false, false, sgd_split, 0.4067982, -0.4347008}}) {
     expect_package_numbers(want);
   }
 }

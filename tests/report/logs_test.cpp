@@ -64,6 +64,16 @@ TEST(JsonlLog, NumbersThatAreNotFiniteBecomeNullAndExtrasAreKept) {
   EXPECT_EQ(line["extras"]["max_norm/keys_scaled"], 3);
 }
 
+TEST(JsonlLog, LeavesADeviceInItsPlace) {
+  test::TempFolder folder;
+  std::filesystem::create_symlink("/dev/full", folder / "log.jsonl");
+  for (const int64_t first_step : {0, 3}) {  // a device is not read: /dev/full has no end
+    report::JsonlLog log(folder / "log.jsonl", first_step);
+    EXPECT_THROW(log.write(record(4)), FileError);
+  }
+  EXPECT_EQ(std::filesystem::read_symlink(folder / "log.jsonl"), "/dev/full");
+}
+
 TEST(ResumeJsonlLog, KeepsLinesUpToTheResumedStepAndDropsLaterOnes) {
   test::TempFolder folder;
   const auto path = folder / "sub" / "log.jsonl";

@@ -111,7 +111,7 @@ TEST_F(AutoResume, ARunIsFinishedWhenAllIsDoneAndItsFileIsThere) {
   EXPECT_FALSE(is_finished(config, plan, state)) << "one step more";
 }
 
-TEST_F(AutoResume, AStateAtTheLastStepLeavesTheFinishedFileAlone) {
+TEST_F(AutoResume, AStateAtTheEndLeavesTheFinishedFileAlone) {
   TrainConfig config;
   config.saving = saving_;
   config.loop.resume = "cat-step00000010-state";
@@ -119,10 +119,44 @@ TEST_F(AutoResume, AStateAtTheLastStepLeavesTheFinishedFileAlone) {
   plan.max_steps = 10;
   TrainState state;
   state.step = 10;
-  state.events_done = kStepValidation;
+  state.events_done = kAfterEpoch;
   EXPECT_FALSE(is_finished(config, plan, state)) << "the file is still to be written";
   write_file(folder_ / "cat.safetensors", "lora");
   EXPECT_TRUE(is_finished(config, plan, state));
+  state.events_done = kStepValidation;
+  EXPECT_FALSE(is_finished(config, plan, state)) << "stopped before its end: the file is an older one";
+}
+
+TEST_F(AutoResume, ARunThatEndsWithItsEpochsIsFinishedAfterTheLast) {
+  TrainConfig config;
+  config.saving = saving_;
+  config.loop.auto_resume = true;
+  TrainPlan plan{};
+  plan.max_steps = 10;
+  plan.epochs = 3;
+  plan.ends_with_epochs = true;
+  TrainState state;
+  state.step = 7;
+  state.epoch = 3;
+  write_file(folder_ / "cat.safetensors", "lora");
+  EXPECT_FALSE(is_finished(config, plan, state)) << "in the middle of the last epoch";
+  state.events_done = kAfterEpoch;
+  EXPECT_TRUE(is_finished(config, plan, state));
+  state.epoch = 2;
+  EXPECT_FALSE(is_finished(config, plan, state)) << "an epoch is left";
+}
+
+TEST_F(AutoResume, AStateOfAnotherTrainerIsNotReplaced) {
+  write_file(folder_ / "cat-state/model.safetensors", "weights");
+  TrainConfig config;
+  config.saving = saving_;
+  EXPECT_NO_THROW(choose_state(config)) << "no state is saved at the end";
+  config.saving.save_state_on_train_end = true;
+  add_state("cat-recovery-state", 1, 1);
+  EXPECT_THROW(choose_state(config), UsageError);
+  config.loop.resume = (folder_ / "cat-state").string();
+  choose_state(config);
+  EXPECT_EQ(config.loop.resume, (folder_ / "cat-recovery-state").string());
 }
 
 TEST_F(AutoResume, AnotherTrainersStateTellsItsStep) {
@@ -134,7 +168,8 @@ TEST_F(AutoResume, AnotherTrainersStateTellsItsStep) {
   EXPECT_EQ(state.step, 30);
   EXPECT_EQ(state.updates, 30);
   EXPECT_EQ(newest(), "") << "--auto_resume goes on with states of ours only";
-  for (const char* broken : {"[]", "3", "{", R"({"current_step": -1})", R"({"current_step": "3"})"}) {
+  for (const char* broken : {"[]", "3", "{", R"({"current_step": -1})", R"({"current_step": 9223372036854775808})",
+                             R"({"current_step": "3"})"}) {
     write_file(folder_ / "cat-state/train_state.json", broken);
     EXPECT_THROW(read_train_state(folder_ / "cat-state"), FileError) << broken;
     EXPECT_EQ(newest(), "");

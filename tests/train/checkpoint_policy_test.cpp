@@ -34,6 +34,19 @@ TEST(CheckpointPolicy, StatesFollowModelsAndHaveALimitOfTheirOwn) {
   EXPECT_EQ(decision.remove_state, "cat-step00000030-state");
 }
 
+TEST(CheckpointPolicy, OnlyStatesThatARunSavesAreReplaced) {
+  SaveConfig config = steps(10, {});
+  EXPECT_TRUE(may_replace_state(config, "cat-recovery-state"));
+  EXPECT_FALSE(may_replace_state(config, "cat-state"));
+  EXPECT_FALSE(may_replace_state(config, "cat-step00000010-state"));
+  config.save_state = true;
+  EXPECT_TRUE(may_replace_state(config, "cat-state"));
+  EXPECT_TRUE(may_replace_state(config, "cat-step00000010-state"));
+  EXPECT_FALSE(may_replace_state(config, "cat-000001-state"));
+  config.save_every_n_epochs = 1;
+  EXPECT_TRUE(may_replace_state(config, "cat-000001-state"));
+}
+
 TEST(CheckpointPolicy, TheLastEpochIsTheFinalFile) {
   SaveConfig config;
   config.output_name = "cat";

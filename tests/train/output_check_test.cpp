@@ -2,6 +2,7 @@
 #include "train/output_check.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -32,7 +33,7 @@ class OutputCheck : public testing::Test {
   TrainConfig config_;
 };
 
-TEST_F(OutputCheck, LeavesNothingButFolders) {
+TEST_F(OutputCheck, LeavesNothing) {
   config_.sample.sample_prompts = "prompts.txt";
   config_.sample.sample_at_first = true;
   config_.saving.save_state = true;
@@ -44,9 +45,8 @@ TEST_F(OutputCheck, LeavesNothingButFolders) {
   EXPECT_EQ(read_file(folder_ / "page.html"), "of an earlier run");
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path())) {
     const auto name = entry.path().filename();
-    EXPECT_TRUE(entry.is_directory() || name == "page.html" || name == "file") << entry.path();
+    EXPECT_TRUE(name == "page.html" || name == "file") << entry.path();
   }
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "out/sample"));
 }
 
 TEST_F(OutputCheck, AFileInPlaceOfTheFolderIsTold) {
@@ -59,6 +59,32 @@ TEST_F(OutputCheck, ANameThatIsTooLongForOneOfTheFilesIsTold) {
   check_outputs(config_);
   config_.saving.output_name = std::string(240, 'x');  // the LoRA's own name would do: 252 bytes
   expect_refusal("--output_name");
+}
+
+TEST_F(OutputCheck, ANameThatOnlyAnAverageWouldHaveIsNotTried) {
+  std::filesystem::create_directories(folder_ / "out/cat_ema.safetensors");
+  check_outputs(config_);
+  config_.loop.ema_decay = 0.9;
+  expect_refusal("--output_name");
+}
+
+TEST_F(OutputCheck, AFileInPlaceOfAStateIsTold) {
+  write_file(folder_ / "out/cat-state", "notes");
+  check_outputs(config_);
+  config_.saving.save_state = true;
+  expect_refusal("--output_name");
+  EXPECT_EQ(read_file(folder_ / "out/cat-state"), "notes");
+}
+
+TEST_F(OutputCheck, APipeTakesLinesButNoPage) {
+  const auto pipe = (folder_ / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  config_.logging.log_json = pipe;
+  check_outputs(config_);  // nobody reads: opening it would wait
+  config_.logging = {};
+  config_.logging.log_html = pipe;
+  expect_refusal("--log_html");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
 }
 
 TEST_F(OutputCheck, AFolderInPlaceOfTheLoraIsTold) {
