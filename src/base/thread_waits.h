@@ -9,7 +9,7 @@ namespace loraptor {
 
 /// Between two parallel regions OpenMP's threads spin for milliseconds, which is fastest on an idle machine. Where the
 /// machine is crowded, they spin on the very CPU that the thread they wait for should get, and a training step takes
-/// tens of times as long. This watches, from a thread of its own, how long the calling thread waits for a CPU, and lets
+/// several times as long. This watches, from a thread of its own, how long the calling thread waits for a CPU, and lets
 /// the threads of OpenMP sleep instead of spin while that is a large share of its time. Results do not change.
 /// Does nothing where the kernel keeps no such account, or where OMP_WAIT_POLICY or GOMP_SPINCOUNT is set.
 class ThreadWaits {
