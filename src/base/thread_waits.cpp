@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
-#include <memory>
+#include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <system_error>
 
@@ -35,66 +37,54 @@ class CpuAccount {
   std::string path_ = "/proc/self/task/" + std::to_string(::getpid()) + "/schedstat";
 };
 
+/// False if the thread is asked to stop before the time is over.
+bool sleep_for(const std::stop_token& stop, std::chrono::milliseconds time) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any().wait_for(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
+
+void watch(const std::stop_token& stop) {
+  using Clock = std::chrono::steady_clock;
+  const CpuAccount account;
+  std::optional<SleepingThreads> sleeping;
+  auto before = Clock::now();
+  double waited_before = account.waited().value_or(0);
+  while (sleep_for(stop, kInterval)) {
+    const auto now = Clock::now();
+    const double waited = account.waited().value_or(waited_before);
+    const double share = (waited - waited_before) / std::chrono::duration<double>(now - before).count();
+    try {
+      if (share > kCrowded && !sleeping) sleeping.emplace();
+    } catch (const std::system_error&) {
+      return;
+    }
+    if (share < kCalm) sleeping.reset();
+    before = now;
+    waited_before = waited;
+  }
+}
+
 }  // namespace
 
 // libgomp lets threads spin for a hundred rounds only while there are more of them than CPUs (its manual, under
 // GOMP_SPINCOUNT). So a thread is started whose own team is larger than that; it sleeps.
-SleepingThreads::SleepingThreads() {
-  owner_ = std::thread([this] {
+SleepingThreads::SleepingThreads()
+    : owner_([](const std::stop_token& stop) {
 #pragma omp parallel num_threads(omp_get_num_procs() + 1)
-    ::sched_yield();  // anything: an empty region is left out by the compiler
-    std::unique_lock lock(mutex_);
-    stop_.wait(lock, [this] { return is_over_; });
-  });
-}
-
-SleepingThreads::~SleepingThreads() {
-  {
-    const std::lock_guard lock(mutex_);
-    is_over_ = true;
-  }
-  stop_.notify_one();
-  owner_.join();
+        ::sched_yield();  // anything: an empty region is left out by the compiler
+        while (sleep_for(stop, std::chrono::hours(1))) {
+        }
+      }) {
 }
 
 ThreadWaits::ThreadWaits() {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   if (omp_get_num_procs() > kMostCpus || !CpuAccount().waited()) return;
   try {
-    watcher_ = std::thread([this] { watch(); });
+    watcher_ = std::jthread(watch);
   } catch (const std::system_error&) {  // a limit on processes; then threads spin
-  }
-}
-
-ThreadWaits::~ThreadWaits() {
-  if (!watcher_.joinable()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    is_over_ = true;
-  }
-  stop_.notify_one();
-  watcher_.join();
-}
-
-void ThreadWaits::watch() {
-  using Clock = std::chrono::steady_clock;
-  const CpuAccount account;
-  std::unique_ptr<SleepingThreads> sleeping;
-  auto before = Clock::now();
-  double waited_before = account.waited().value_or(0);
-  std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, kInterval, [this] { return is_over_; })) {
-    const auto now = Clock::now();
-    const double waited = account.waited().value_or(waited_before);
-    const double share = (waited - waited_before) / std::chrono::duration<double>(now - before).count();
-    try {
-      if (share > kCrowded && sleeping == nullptr) sleeping = std::make_unique<SleepingThreads>();
-    } catch (const std::system_error&) {
-      return;
-    }
-    if (share < kCalm) sleeping = nullptr;
-    before = now;
-    waited_before = waited;
   }
 }
 

@@ -1,8 +1,6 @@
 // How OpenMP's threads wait for each other while other programs use the processor too.
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 namespace loraptor {
@@ -15,17 +13,9 @@ namespace loraptor {
 class ThreadWaits {
  public:
   ThreadWaits();
-  ~ThreadWaits();
-  ThreadWaits(const ThreadWaits&) = delete;
-  ThreadWaits& operator=(const ThreadWaits&) = delete;
 
  private:
-  void watch();
-
-  std::mutex mutex_;
-  std::condition_variable stop_;
-  bool is_over_ = false;
-  std::thread watcher_;
+  std::jthread watcher_;
 };
 
 /// While it lives, the threads of all OpenMP teams sleep soon instead of spinning. Throws std::system_error where there
@@ -33,15 +23,9 @@ class ThreadWaits {
 class SleepingThreads {
  public:
   SleepingThreads();
-  ~SleepingThreads();
-  SleepingThreads(const SleepingThreads&) = delete;
-  SleepingThreads& operator=(const SleepingThreads&) = delete;
 
  private:
-  std::mutex mutex_;
-  std::condition_variable stop_;
-  bool is_over_ = false;
-  std::thread owner_;
+  std::jthread owner_;
 };
 
 }  // namespace loraptor
