@@ -303,7 +303,7 @@ io::NamedTensors from_peft(const io::NamedTensors& tensors, const std::filesyste
     const bool has_prefix = item.first.starts_with(kPeftPrefix);
     is_raw |= has_prefix;
     auto key = split_peft_key(has_prefix ? "transformer." + item.first.substr(kPeftPrefix.size()) : item.first);
-    const bool is_down = key.rest == "lora_A.weight", is_up = key.rest == "lora_B.weight";
+    const bool is_down = key.rest == kDownHalf.substr(1), is_up = key.rest == kUpHalf.substr(1);
     if (!is_down && !is_up) {
       beside.emplace_back(std::move(key), &item);
       continue;
