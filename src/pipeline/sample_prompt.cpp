@@ -157,24 +157,36 @@ class ObjectReader {
 
   SamplePrompt read(const json& object) const {
     SamplePrompt prompt;
-    for (const auto& [key, value] : object.items()) read_key(prompt, key, value);
+    for (const auto& [key, value] : object.items()) {
+      if (value.is_null() || read_key(prompt, key, value)) continue;
+      log::warn_once(fmt::format("[{}] {}, key '{}' has no effect: expected {}.", path_.string(), where_, key, kKeys));
+    }
     return finished(prompt);
   }
 
  private:
-  void read_key(SamplePrompt& prompt, const std::string& key, const json& value) const {
-    if (value.is_null()) return;
-    if (key == "prompt") prompt.prompt = text(key, value);
-    if (key == "negative_prompt") prompt.negative_prompt = text(key, value);
-    if (key == "width") prompt.width = whole(key, value, 1);
-    if (key == "height") prompt.height = whole(key, value, 1);
-    if (key == "sample_steps") prompt.steps = whole(key, value, 1);
-    if (key == "scale") prompt.scale = number(key, value);
-    if (key == "seed") prompt.seed = whole(key, value, std::numeric_limits<int64_t>::min());
-    if (key == "slg_scale") prompt.slg.scale = number(key, value);
-    if (key == "slg_start") prompt.slg.start = number(key, value);
-    if (key == "slg_end") prompt.slg.end = number(key, value);
-    if (key == "slg_layers") prompt.slg.layers = layers(key, value);
+  static constexpr const char* kKeys =
+      "prompt, negative_prompt, width, height, sample_steps, scale, seed, slg_scale, slg_layers, slg_start or slg_end";
+
+  bool read_key(SamplePrompt& prompt, const std::string& key, const json& value) const {
+    if (key == "prompt") return set(prompt.prompt, text(key, value));
+    if (key == "negative_prompt") return set(prompt.negative_prompt, text(key, value));
+    if (key == "width") return set(prompt.width, whole(key, value, 1));
+    if (key == "height") return set(prompt.height, whole(key, value, 1));
+    if (key == "sample_steps") return set(prompt.steps, whole(key, value, 1));
+    if (key == "scale") return set(prompt.scale, number(key, value));
+    if (key == "seed") return set(prompt.seed, whole(key, value, std::numeric_limits<int64_t>::min()));
+    if (key == "slg_scale") return set(prompt.slg.scale, number(key, value));
+    if (key == "slg_start") return set(prompt.slg.start, number(key, value));
+    if (key == "slg_end") return set(prompt.slg.end, number(key, value));
+    if (key == "slg_layers") return set(prompt.slg.layers, layers(key, value));
+    return false;
+  }
+
+  template <class Field, class Value>
+  static bool set(Field& field, Value value) {
+    field = std::move(value);
+    return true;
   }
 
   [[noreturn]] void wrong(const std::string& key, const json& value, const char* expected) const {

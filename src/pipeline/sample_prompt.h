@@ -37,9 +37,9 @@ SamplePrompt parse_prompt_line(std::string_view line, const std::string& where =
 ///   .toml   table `prompt` with common keys and an array `prompt.subset` whose keys win over them
 ///   .json   array of lines or of objects
 /// Keys of tables and objects: prompt, negative_prompt, width, height, sample_steps, scale, seed, slg_scale, slg_layers
-/// (a list), slg_start, slg_end; others are ignored. Sides are rounded down to multiples of 16, at least 64, with a
-/// warning; so is a file without any prompt. Throws FileError if the file is missing, malformed or no UTF-8, UsageError
-/// for another extension. Ref: sd-scripts@48d368f library/train_util.py:load_prompts.
+/// (a list), slg_start, slg_end; others are skipped with a warning. Sides are rounded down to multiples of 16, at least
+/// 64, with a warning; so is a file without any prompt. Throws FileError if the file is missing, malformed or no UTF-8,
+/// UsageError for another extension. Ref: sd-scripts@48d368f library/train_util.py:load_prompts.
 std::vector<SamplePrompt> read_prompt_file(const std::filesystem::path& path);
 
 /// Numbers with commas between them, as "7,8,9"; nothing if it is no such list.

@@ -3,6 +3,9 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <cstdlib>
+#include <thread>
+
 #include "base/cpu_features.h"
 #include "base/error.h"
 
@@ -34,7 +37,19 @@ at::Device named_device(const std::string& name, std::string_view flag) {
 std::string describe_device() {
   if (at::hasCUDA()) return "CUDA device 0";
   const char* why = built_with_cuda() ? " (this build can use CUDA, but no NVIDIA driver was found)" : "";
-  return fmt::format("CPU, {} threads{}", at::get_num_threads(), why);
+  return describe_cpu() + why;
+}
+
+std::string describe_cpu() {
+  const int threads = at::get_num_threads();
+  const unsigned cpus = std::thread::hardware_concurrency();
+  const char* limit = std::getenv("OMP_NUM_THREADS");
+  std::string text = fmt::format("CPU, {} thread{}", threads, threads == 1 ? "" : "s");
+  if (limit != nullptr && limit == std::to_string(threads) && static_cast<unsigned>(threads) < cpus) {
+    // accelerate sets it, to --num_cpu_threads_per_process.
+    text += fmt::format(" (OMP_NUM_THREADS={} of {} CPUs; --cpu_threads {} would use all)", limit, cpus, cpus);
+  }
+  return text;
 }
 
 void set_matmul_precision(MatmulPrecision precision) {

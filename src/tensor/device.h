@@ -20,6 +20,9 @@ bool built_with_cuda();
 /// One line for the log: what was found, or why there is no GPU.
 std::string describe_device();
 
+/// The CPU and its threads for the log; also what keeps them fewer than there are CPUs.
+std::string describe_cpu();
+
 enum class MatmulPrecision {
   automatic,  // the faster of oneDNN's and MKL's float32 products, as far as it stays true float32
   highest,    // MKL's, as the golden tests want it

@@ -41,20 +41,30 @@ std::vector<std::string> empty_paths(const TrainConfig& config) {
   return problems;
 }
 
-std::vector<std::string> missing_folders(const TrainConfig& config) {
-  const auto is_missing = [](const std::optional<std::string>& folder) {
-    std::error_code code;
+std::vector<std::string> missing_files(const TrainConfig& config) {
+  std::vector<std::string> problems;
+  std::error_code code;
+  const auto is_missing_folder = [&](const std::optional<std::string>& folder) {
     return folder && !folder->empty() && !std::filesystem::is_directory(*folder, code);
   };
   const auto& data = config.data;
-  if (is_missing(data.reg_data_dir)) {
+  if (is_missing_folder(data.reg_data_dir)) {
     log::warn("[--reg_data_dir] there is no folder '{}': no regularisation images are used.", *data.reg_data_dir);
   }
-  if (!is_missing(data.train_data_dir)) return {};
-  return {fmt::format("[--train_data_dir] folder: got '{}', which is not there or no folder, expected {}.",
-                      *data.train_data_dir,
-                      data.in_json ? "the folder of the images in --in_json"
-                                   : "one that holds folders of images named <repeats>_<name>, as 10_cat")};
+  if (is_missing_folder(data.train_data_dir)) {
+    problems.push_back(fmt::format(
+        "[--train_data_dir] folder: got '{}', which is not there or no folder, expected {}.", *data.train_data_dir,
+        data.in_json ? "the folder of the images in --in_json"
+                     : "one that holds folders of images named <repeats>_<name>, as 10_cat"));
+  }
+  const auto check = [&](const char* flag, const std::string& file) {
+    if (file.empty() || std::filesystem::exists(file, code)) return;
+    problems.push_back(fmt::format("[--{}] file: got '{}', which is not there.", flag, file));
+  };
+  check("network_weights", config.network.network_weights.value_or(""));
+  check("replay_draws", config.loop.replay_draws.value_or(""));
+  for (const auto& file : config.network.base_weights) check("base_weights", file);
+  return problems;
 }
 
 }  // namespace loraptor::train

@@ -12,8 +12,8 @@ namespace loraptor::train {
 /// their folder. Looks at no file.
 std::vector<std::string> empty_paths(const TrainConfig& config);
 
-/// Folders of training images that are not there. A missing folder of regularisation images is only warned about, as
-/// the reference trains without.
-std::vector<std::string> missing_folders(const TrainConfig& config);
+/// Folders of training images and files that are read late, after models and images, which are not there. A missing
+/// folder of regularisation images is only warned about, as the reference trains without.
+std::vector<std::string> missing_files(const TrainConfig& config);
 
 }  // namespace loraptor::train

@@ -40,10 +40,7 @@ at::Device set_up_process(const TrainConfig& config, const dist::World& world) {
   tensor::set_matmul_precision(matmul_precision(config.memory.cpu_matmul));
   if (config.memory.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
   const at::Device device = choose_device(config, world);
-  log::info("device: {}{}",
-            config.loop.device == "cpu"
-                ? fmt::format("CPU, {} thread{}", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s")
-                : tensor::describe_device(),
+  log::info("device: {}{}", config.loop.device == "cpu" ? tensor::describe_cpu() : tensor::describe_device(),
             world.is_alone() ? "" : fmt::format(", {} processes", world.size));
   return device;
 }

@@ -63,7 +63,7 @@ std::optional<std::vector<SampledImage>> SampleImages::generate(const std::strin
       log::warn("[sample images] number {} at {} is left out: {}", number, moment, reason_of(error));
     }
   }
-  log::info("{} sample image(s) at {} in {:.1f} s", images.size(), moment, watch.seconds());
+  if (!prompts.empty()) log::info("{} sample image(s) at {} in {:.1f} s", images.size(), moment, watch.seconds());
   return images;
 }
 

@@ -393,7 +393,7 @@ std::vector<std::string> find_problems(const TrainConfig& config) { return Check
 void check_train_config(TrainConfig& config) {
   for (const std::string& warning : apply_implied_settings(config)) log::warn("{}", warning);
   std::vector<std::string> problems = find_problems(config);
-  for (std::string& problem : missing_folders(config)) problems.push_back(std::move(problem));
+  for (std::string& problem : missing_files(config)) problems.push_back(std::move(problem));
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
 }
 

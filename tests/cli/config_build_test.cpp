@@ -177,6 +177,23 @@ TEST(OptionsConfig, folders_of_images_that_are_not_there_are_told) {
   }
 }
 
+TEST(OptionsConfig, files_that_are_read_late_are_looked_for_at_once) {
+  const test::TempFolder folder;
+  write_file(folder / "there.safetensors", "x");
+  const std::string there = (folder / "there.safetensors").string();
+  for (const char* flag : {"network_weights", "base_weights", "replay_draws"}) {
+    TrainConfig found = build({fmt::format("--{}", flag), there}).config;
+    EXPECT_NO_THROW(train::check_train_config(found)) << flag;
+    TrainConfig missing = build({fmt::format("--{}", flag), "/no/such.safetensors"}).config;
+    try {
+      train::check_train_config(missing);
+      ADD_FAILURE() << flag << " accepted";
+    } catch (const UsageError& error) {
+      EXPECT_EQ(error.what(), fmt::format("[--{}] file: got '/no/such.safetensors', which is not there.", flag));
+    }
+  }
+}
+
 TEST(OptionsConfig, the_command_of_the_guide_works) {
   const BuiltConfig built =
       build({"--clip_l=a", "--clip_g=b", "--t5xxl=c", "--output_name=my_sd3_lora", "--save_model_as=safetensors",

@@ -50,6 +50,16 @@ TEST(SamplePrompt, what_has_no_effect_is_told_once_with_its_file) {
   }
 }
 
+TEST(SamplePrompt, keys_without_effect_are_told_with_their_place) {
+  testing::internal::CaptureStderr();
+  const auto prompts = read("keys.json", R"([{"prompt": "x", "wdith": 64, "seed": null}, {"prompt": "y"}])");
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(prompts.size(), 2U);
+  EXPECT_NE(text.find("keys.json] entry 0, key 'wdith' has no effect"), std::string::npos) << text;
+  EXPECT_EQ(text.find("'prompt' has"), std::string::npos) << text;
+  EXPECT_EQ(text.find("'seed' has"), std::string::npos) << text;
+}
+
 TEST(SamplePrompt, options_are_read_in_any_case) {
   const auto prompt =
       parse_prompt_line("a cat --W 768 --h 1024 --D 42 --s 28 --l 4.5 --n blurry, low quality --g 3 --ss ddim");
