@@ -49,6 +49,11 @@ class Adam : public StatefulOptimizer {
     }
   }
 
+  bool set_momentum(double momentum) override {
+    settings_.beta1 = momentum;
+    return true;
+  }
+
  private:
   static void fused_adamw(at::TensorList p, at::TensorList g, at::TensorList m, at::TensorList v, at::TensorList maxima,
                           at::TensorList steps, double lr, const AdamSettings& s) {

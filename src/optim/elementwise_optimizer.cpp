@@ -8,8 +8,9 @@
 namespace loraptor::optim {
 
 ElementwiseOptimizer::ElementwiseOptimizer(std::vector<ParamGroup>& groups, std::string description,
-                                           const std::vector<std::pair<std::string, double>>& buffers, Update update)
-    : StatefulOptimizer(groups, std::move(description)), update_(std::move(update)) {
+                                           const std::vector<std::pair<std::string, double>>& buffers, Update update,
+                                           std::optional<double> momentum)
+    : StatefulOptimizer(groups, std::move(description)), update_(std::move(update)), momentum_(momentum) {
   add_scalar("step", 0);
   for (const auto& [key, initial] : buffers) add_buffer(key, initial);
 }
@@ -18,10 +19,19 @@ void ElementwiseOptimizer::step(const std::vector<double>& lrs) {
   at::NoGradGuard no_grad;
   const double t = ++scalar("step");
   for (size_t g = 0; g < groups_.size(); ++g) {
-    Elements elements{groups_[g].flat, groups_[g].flat_grad, lrs[g], t,
+    Elements elements{groups_[g].flat,
+                      groups_[g].flat_grad,
+                      lrs[g],
+                      t,
+                      momentum_.value_or(0),
                       [this, g](const std::string& key) -> at::Tensor& { return buffer(g, key); }};
     update_(elements);
   }
+}
+
+bool ElementwiseOptimizer::set_momentum(double momentum) {
+  if (momentum_) momentum_ = momentum;
+  return momentum_.has_value();
 }
 
 std::unique_ptr<Optimizer> make_lion(OptimizerRequest& request) {
@@ -32,11 +42,12 @@ std::unique_ptr<Optimizer> make_lion(OptimizerRequest& request) {
   const auto update = [=](Elements& e) {
     auto& m = e.state("exp_avg");
     if (decay != 0) e.p.mul_(1 - e.lr * decay);
-    e.p.sub_((m * betas[0]).add_(e.g, 1 - betas[0]).sign_(), e.lr);
+    e.p.sub_((m * e.momentum).add_(e.g, 1 - e.momentum).sign_(), e.lr);
     m.mul_(betas[1]).add_(e.g, 1 - betas[1]);
   };
   using Buffers = std::vector<std::pair<std::string, double>>;
-  return std::make_unique<ElementwiseOptimizer>(request.groups, request.described(), Buffers{{"exp_avg", 0}}, update);
+  return std::make_unique<ElementwiseOptimizer>(request.groups, request.described(), Buffers{{"exp_avg", 0}}, update,
+                                                betas[0]);
 }
 
 namespace {
@@ -55,12 +66,13 @@ std::unique_ptr<Optimizer> make_sgd_with(OptimizerRequest& request, const SgdSet
     if (s.momentum != 0) {
       auto& b = e.state("momentum_buffer");
       if (e.t == 1) b.copy_(g);
-      else b.mul_(s.momentum).add_(g, 1 - s.dampening);
-      g = s.nesterov ? g.add(b, s.momentum) : b;
+      else b.mul_(e.momentum).add_(g, 1 - s.dampening);
+      g = s.nesterov ? g.add(b, e.momentum) : b;
     }
     e.p.sub_(g, e.lr);
   };
-  return std::make_unique<ElementwiseOptimizer>(request.groups, request.described(), buffers, update);
+  const auto momentum = s.momentum != 0 ? std::optional(s.momentum) : std::nullopt;  // without it there is no buffer
+  return std::make_unique<ElementwiseOptimizer>(request.groups, request.described(), buffers, update, momentum);
 }
 
 SgdSettings read_sgd(KeywordArgs& args, double momentum) {

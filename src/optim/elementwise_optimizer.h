@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@ struct Elements {
   at::Tensor p;
   at::Tensor g;
   double lr;
-  double t;  // 1, 2, ...
+  double t;         // 1, 2, ...
+  double momentum;  // or first beta; of optimizers that let it be replaced
   std::function<at::Tensor&(const std::string&)> state;
 };
 
@@ -24,14 +26,18 @@ class ElementwiseOptimizer : public StatefulOptimizer {
  public:
   using Update = std::function<void(Elements&)>;
 
-  ///   buffers   names of the state buffers, with their initial values
+  ///   buffers    names of the state buffers, with their initial values
+  ///   momentum   what `update` sees as Elements::momentum until it is replaced; unset: it looks at none
   ElementwiseOptimizer(std::vector<ParamGroup>& groups, std::string description,
-                       const std::vector<std::pair<std::string, double>>& buffers, Update update);
+                       const std::vector<std::pair<std::string, double>>& buffers, Update update,
+                       std::optional<double> momentum = {});
 
   void step(const std::vector<double>& lrs) override;
+  bool set_momentum(double momentum) override;
 
  private:
   Update update_;
+  std::optional<double> momentum_;
 };
 
 /// lion_pytorch: p *= 1 - lr*weight_decay; p -= lr*sign(beta1*m + (1-beta1)*g); m = beta2*m + (1-beta2)*g.

@@ -1,21 +1,44 @@
 // The learning rate over a run, as a pure function of the step: resuming needs nothing.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "optim/schedule_config.h"
 
 namespace loraptor::optim {
 
-/// Learning rate in force at a schedule index.
-///   index     optimizer steps that really happened before this one, times the number of processes
-///   base_lr   the group's base learning rate
-/// Most schedules return base_lr times a factor of the index; OneCycleLR, CyclicLR and CosineAnnealing* do not.
-using LrSchedule = std::function<double(int64_t index, double base_lr)>;
+/// What is in force at a schedule index: optimizer steps that really happened before this one, times the number of
+/// processes.
+class LrSchedule {
+ public:
+  using Rate = std::function<double(int64_t index, double base_lr)>;
+  using Momentum = std::function<double(int64_t index)>;
+
+  LrSchedule() = default;
+  template <std::convertible_to<Rate> Function>
+  LrSchedule(Function rate, Momentum momentum = {}) : rate_(std::move(rate)), momentum_(std::move(momentum)) {}
+
+  /// The learning rate.
+  ///   base_lr   the group's base learning rate
+  /// Most schedules return base_lr times a factor of the index; OneCycleLR, CyclicLR and CosineAnnealing* do not.
+  double operator()(int64_t index, double base_lr) const { return rate_(index, base_lr); }
+
+  /// The momentum, or first beta; nothing where the optimizer keeps its own: all but OneCycleLR and CyclicLR.
+  std::optional<double> momentum(int64_t index) const {
+    return momentum_ ? std::optional(momentum_(index)) : std::nullopt;
+  }
+
+ private:
+  Rate rate_;
+  Momentum momentum_;
+};
 
 /// What a schedule knows about its run.
 struct ScheduleRun {

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "optim/lr_schedule_makers.h"
 
 namespace loraptor::optim {
@@ -39,16 +38,15 @@ void ignore_bookkeeping(ScheduleRequest& request) {
   request.args.without_effect("verbose", "see the log files");
 }
 
-/// The momentum half of the cycle would change the optimizer's betas; only the learning rate is cycled here.
-void read_momentum_arguments(ScheduleRequest& request, const char* class_name) {
-  const bool cycles_momentum = request.args.flag("cycle_momentum", true);
-  request.args.number("base_momentum", 0.85);
-  request.args.number("max_momentum", 0.95);
-  if (!cycles_momentum) return;
-  log::warn_once(
-      fmt::format("[--lr_scheduler_type] {} cycles the learning rate only, the momentum stays as the optimizer has it "
-                  "(cycle_momentum=False says so and silences this).",
-                  class_name));
+/// The momentum falls from `most` to `least` while the learning rate rises.
+struct MomentumCycle {
+  bool is_on;
+  double least, most;
+};
+
+MomentumCycle read_momentum_cycle(ScheduleRequest& request, double least, double most) {
+  return {request.args.flag("cycle_momentum", true), request.args.number("base_momentum", least),
+          request.args.number("max_momentum", most)};
 }
 
 }  // namespace
@@ -154,19 +152,24 @@ LrSchedule make_one_cycle_lr(ScheduleRequest& request) {
     throw UsageError(fmt::format(
         "[--lr_scheduler_args anneal_strategy] unknown form: got '{}', expected 'cos' or 'linear'.", strategy));
   }
-  read_momentum_arguments(request, "OneCycleLR");
+  const MomentumCycle momentum = read_momentum_cycle(request, 0.85, 0.95);
   ignore_bookkeeping(request);
+  struct Range {
+    double start, end;
+  };
   struct Phase {
-    double last_step, start, end;
+    double last_step;
+    Range rate, momentum;
   };
   const double initial = peak / div, minimum = initial / final_div, steps = as_double(*total);
   if (!(rise >= 0 && rise <= 1)) {
     throw UsageError(fmt::format("[--lr_scheduler_args pct_start] got {}, expected a share from 0 to 1.", rise));
   }
+  const double most = momentum.most, least = momentum.least;
   std::vector<Phase> phases;
-  phases.push_back({rise * steps - 1, initial, peak});
-  if (three_phase) phases.push_back({2 * rise * steps - 2, peak, initial});
-  phases.push_back({steps - 1, three_phase ? initial : peak, minimum});
+  phases.push_back({rise * steps - 1, {initial, peak}, {most, least}});
+  if (three_phase) phases.push_back({2 * rise * steps - 2, {peak, initial}, {least, most}});
+  phases.push_back({steps - 1, {three_phase ? initial : peak, minimum}, {three_phase ? most : least, most}});
   for (size_t p = 0; p < phases.size(); ++p) {
     if (phases[p].last_step != (p == 0 ? 0 : phases[p - 1].last_step)) continue;
     throw UsageError(
@@ -174,16 +177,19 @@ LrSchedule make_one_cycle_lr(ScheduleRequest& request) {
                     *total, rise));
   }
   const bool is_cosine = strategy == "cos";
-  return [=](int64_t n, double) {
+  const auto value_at = [=](int64_t n, Range Phase::*range) {
     // The counter stops at the total number of steps: PyTorch's class would refuse to go on.
     const double step = std::min(as_double(n), steps);
     double phase_start = 0;
     size_t p = 0;
     while (p + 1 < phases.size() && step > phases[p].last_step) phase_start = phases[p++].last_step;
     const double share = (step - phase_start) / (phases[p].last_step - phase_start);
-    if (is_cosine) return cosine_between(phases[p].start, phases[p].end, share);
-    return phases[p].start + (phases[p].end - phases[p].start) * share;
+    const auto [start, end] = phases[p].*range;
+    return is_cosine ? cosine_between(start, end, share) : start + (end - start) * share;
   };
+  const auto rate = [=](int64_t n, double) { return value_at(n, &Phase::rate); };
+  if (!momentum.is_on) return {rate};
+  return {rate, [=](int64_t n) { return value_at(n, &Phase::momentum); }};
 }
 
 LrSchedule make_cyclic_lr(ScheduleRequest& request) {
@@ -201,18 +207,21 @@ LrSchedule make_cyclic_lr(ScheduleRequest& request) {
         "[--lr_scheduler_args mode] unknown form: got '{}', expected 'triangular', 'triangular2' or 'exp_range'.",
         mode));
   }
-  read_momentum_arguments(request, "CyclicLR");
+  const MomentumCycle momentum = read_momentum_cycle(request, 0.8, 0.9);
   ignore_bookkeeping(request);
   const double period = up + down, turn = up / period;
-  return [=](int64_t n, double) {
+  const auto height_at = [=](int64_t n) {
     const double cycle = std::floor(1 + as_double(n) / period);
     const double x = 1.0 + as_double(n) / period - cycle;
     const double height = x <= turn ? x / turn : (x - 1) / (turn - 1);
     double scale = 1;
     if (mode == "triangular2") scale = 1 / std::pow(2.0, cycle - 1);
     if (mode == "exp_range") scale = std::pow(gamma, as_double(n));
-    return low + (high - low) * height * scale;
+    return height * scale;
   };
+  const auto rate = [=](int64_t n, double) { return low + (high - low) * height_at(n); };
+  if (!momentum.is_on) return {rate};
+  return {rate, [=](int64_t n) { return momentum.most - (momentum.most - momentum.least) * height_at(n); }};
 }
 
 }  // namespace loraptor::optim

@@ -23,6 +23,10 @@ class Optimizer {
   ///   lrs   learning rate of each group, schedule applied
   virtual void step(const std::vector<double>& lrs) = 0;
 
+  /// Replaces the momentum, or first beta, of the steps from now on (LrSchedule::momentum). False where it cannot be
+  /// replaced: the optimizer keeps its own then.
+  virtual bool set_momentum(double) { return false; }
+
   /// Everything needed to go on exactly: "<parameter>.<key>" for tensors of a parameter, "<key>" (float64, no
   /// dimensions) for numbers of the whole optimizer. Tensors are copies of the live ones.
   virtual std::map<std::string, at::Tensor> state_dict() const = 0;

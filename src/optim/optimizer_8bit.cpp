@@ -22,15 +22,17 @@ struct Stretch {
   at::Tensor p, g;
   std::vector<at::Tensor> states;
   double lr, t;
+  double momentum;  // or first beta
 };
 
 using Update = std::function<void(Stretch&)>;
-using Numbers = std::function<kernels::cpu::AdamNumbers(double lr, double t)>;
+using Numbers = std::function<kernels::cpu::AdamNumbers(double lr, double t, double beta1)>;
 
 /// What distinguishes the members of the family.
 struct Rule {
   std::vector<bool> state_is_signed;  // one entry a state
   int64_t min_8bit_size;              // INT64_MAX: all states float32
+  double momentum;                    // or first beta, until it is replaced
   Update update;
   Numbers adam_numbers{};  // of a rule that has a kernel for the CPU
 };
@@ -64,6 +66,11 @@ class BlockwiseOptimizer : public StatefulOptimizer {
       }
       if (!for_kernel.empty()) step_in_kernel(for_kernel, lrs[g], t);
     }
+  }
+
+  bool set_momentum(double momentum) override {
+    rule_.momentum = momentum;
+    return true;
   }
 
  private:
@@ -101,7 +108,7 @@ class BlockwiseOptimizer : public StatefulOptimizer {
   }
 
   void step_32bit(const std::string& name, const at::Tensor& p, const at::Tensor& g, double lr, double t) {
-    Stretch s{p, g, {}, lr, t};
+    Stretch s{p, g, {}, lr, t, rule_.momentum};
     for (size_t i = 0; i < tables_.size(); ++i) s.states.push_back(tensor(name, state_name(i)).view({-1}));
     update(s);
   }
@@ -129,7 +136,7 @@ class BlockwiseOptimizer : public StatefulOptimizer {
     if (codes_.empty()) {
       for (const auto& table : tables_) codes_.push_back(kernels::nearest_code(table.values, table.borders));
     }
-    kernels::adam8bit_step(parameters, rule_.adam_numbers(lr, t), codes_[0], codes_[1]);
+    kernels::adam8bit_step(parameters, rule_.adam_numbers(lr, t, rule_.momentum), codes_[0], codes_[1]);
   }
 
   struct Blocks {
@@ -142,7 +149,7 @@ class BlockwiseOptimizer : public StatefulOptimizer {
     const auto rows_of = [&](const at::Tensor& flat) {  // [n] -> [rows,width]
       return flat.narrow(0, first, rows * blocks.width).view({rows, blocks.width});
     };
-    Stretch s{rows_of(p), rows_of(g), {}, lr, t};
+    Stretch s{rows_of(p), rows_of(g), {}, lr, t, rule_.momentum};
     for (size_t i = 0; i < tables_.size(); ++i) {
       const auto absmax = tensor(name, absmax_name(i)).slice(0, blocks.begin, blocks.end);
       s.states.push_back(dequantize(rows_of(tensor(name, state_name(i)).view({-1})), absmax, tables_[i]));
@@ -188,16 +195,16 @@ struct AdamwSettings {
   }
 
   /// The bias corrections 1 - beta1^t and sqrt(1 - beta2^t).
-  std::pair<double, double> corrections(double t) const {
-    return {1 - std::pow(beta1, t), std::sqrt(1 - std::pow(beta2, t))};
+  std::pair<double, double> corrections(double t, double first) const {
+    return {1 - std::pow(first, t), std::sqrt(1 - std::pow(beta2, t))};
   }
 
-  kernels::cpu::AdamNumbers numbers(double lr, double t) const {
-    const auto [b1, b2] = corrections(t);
+  kernels::cpu::AdamNumbers numbers(double lr, double t, double first) const {
+    const auto [b1, b2] = corrections(t, first);
     const auto narrow = [](double x) { return static_cast<float>(x); };
-    return {.beta1 = narrow(beta1),
+    return {.beta1 = narrow(first),
             .beta2 = narrow(beta2),
-            .gain1 = narrow(1 - beta1),
+            .gain1 = narrow(1 - first),
             .gain2 = narrow(1 - beta2),
             .decay = narrow(1 - lr * decay),
             .step = narrow(-lr * b2 / b1),
@@ -207,9 +214,9 @@ struct AdamwSettings {
   void update(Stretch& s) const {
     auto& m = s.states[0];
     auto& v = s.states[1];
-    m.mul_(beta1).add_(s.g, 1 - beta1);
+    m.mul_(s.momentum).add_(s.g, 1 - s.momentum);
     v.mul_(beta2).addcmul_(s.g, s.g, 1 - beta2);
-    const auto [b1, b2] = corrections(s.t);
+    const auto [b1, b2] = corrections(s.t, s.momentum);
     if (decay != 0) s.p.mul_(1 - s.lr * decay);
     s.p.addcdiv_(m, v.sqrt().add_(eps * b2), -s.lr * b2 / b1);
   }
@@ -222,14 +229,15 @@ std::unique_ptr<Optimizer> make_adamw_blockwise(OptimizerRequest& request, int64
   const AdamwSettings settings(request.args);
   Rule rule{.state_is_signed = {true, false},
             .min_8bit_size = min_size,
+            .momentum = settings.beta1,
             .update = [settings](Stretch& s) { settings.update(s); },
-            .adam_numbers = [settings](double lr, double t) { return settings.numbers(lr, t); }};
+            .adam_numbers = [settings](double lr, double t, double beta1) { return settings.numbers(lr, t, beta1); }};
   return std::make_unique<BlockwiseOptimizer>(request.groups, request.described(), std::move(rule));
 }
 
 std::unique_ptr<Optimizer> make(OptimizerRequest& request, std::vector<bool> is_signed, int64_t min_size,
-                                Update update) {
-  Rule rule{std::move(is_signed), min_size, std::move(update), {}};
+                                double momentum, Update update) {
+  Rule rule{std::move(is_signed), min_size, momentum, std::move(update), {}};
   return std::make_unique<BlockwiseOptimizer>(request.groups, request.described(), std::move(rule));
 }
 
@@ -238,28 +246,29 @@ double warmed_up(double final, std::optional<double> steps, double t) {
   return steps ? std::min(t * final / *steps, final) : final;
 }
 
-Update ademamix_update(KeywordArgs& args) {
+std::unique_ptr<Optimizer> make_ademamix(OptimizerRequest& request, int64_t min_size) {
+  auto& args = request.args;
   const auto betas = args.numbers("betas", {0.9, 0.999, 0.9999});
   const double alpha = args.number("alpha", 5.0);
   const auto t_alpha = args.optional_number("t_alpha"), t_beta3 = args.optional_number("t_beta3");
   const double eps = args.number("eps", 1e-8), decay = args.number("weight_decay", 1e-2);
-  return [=](Stretch& s) {
+  return make(request, {true, true, false}, min_size, betas[0], [=](Stretch& s) {
     double beta3 = betas[2];
     if (t_beta3) {
-      const double log1 = std::log(betas[0]), log3 = std::log(betas[2]), share = std::min(s.t / *t_beta3, 1 - 1e-8);
+      const double log1 = std::log(s.momentum), log3 = std::log(betas[2]), share = std::min(s.t / *t_beta3, 1 - 1e-8);
       beta3 = std::min(std::exp(log1 * log3 / ((1 - share) * log3 + share * log1)), betas[2]);
     }
     auto& fast = s.states[0];
     auto& slow = s.states[1];
     auto& v = s.states[2];
-    fast.mul_(betas[0]).add_(s.g, 1 - betas[0]);
+    fast.mul_(s.momentum).add_(s.g, 1 - s.momentum);
     slow.mul_(beta3).add_(s.g, 1 - beta3);
     v.mul_(betas[1]).addcmul_(s.g, s.g, 1 - betas[1]);
-    const double b1 = 1 - std::pow(betas[0], s.t), b2 = std::sqrt(1 - std::pow(betas[1], s.t));
+    const double b1 = 1 - std::pow(s.momentum, s.t), b2 = std::sqrt(1 - std::pow(betas[1], s.t));
     if (decay != 0) s.p.mul_(1 - s.lr * decay);
     const auto mixed = (fast / b1).add_(slow, warmed_up(alpha, t_alpha, s.t));
     s.p.addcdiv_(mixed, (v.sqrt() / b2).add_(eps), -s.lr);
-  };
+  });
 }
 
 }  // namespace
@@ -277,10 +286,10 @@ std::unique_ptr<Optimizer> make_lion_8bit(OptimizerRequest& request) {
   const int64_t min_size = read_min_size(request.args);
   const auto betas = request.args.numbers("betas", {0.9, 0.99});
   const double decay = request.args.number("weight_decay", 0);
-  return make(request, {true}, min_size, [=](Stretch& s) {
+  return make(request, {true}, min_size, betas[0], [=](Stretch& s) {
     auto& m = s.states[0];
     if (decay != 0) s.p.mul_(1 - s.lr * decay);
-    s.p.sub_((m * betas[0]).add_(s.g, 1 - betas[0]).sign_(), s.lr);
+    s.p.sub_((m * s.momentum).add_(s.g, 1 - s.momentum).sign_(), s.lr);
     m.mul_(betas[1]).add_(s.g, 1 - betas[1]);
   });
 }
@@ -293,23 +302,22 @@ std::unique_ptr<Optimizer> make_sgd_8bit(OptimizerRequest& request) {
   if (const double dampening = request.args.number("dampening", 0); dampening != 0) {
     throw UsageError(fmt::format("[--optimizer_args dampening] got {}, expected 0 or nothing.", dampening));
   }
-  return make(request, {true}, min_size, [=](Stretch& s) {
+  return make(request, {true}, min_size, momentum, [=](Stretch& s) {
     auto& b = s.states[0];
     const auto g = decay != 0 ? s.g.add(s.p, decay) : s.g;
     if (s.t == 1) b.copy_(g);
-    else b.mul_(momentum).add_(g);
+    else b.mul_(s.momentum).add_(g);
     s.p.sub_(b, s.lr);
   });
 }
 
 std::unique_ptr<Optimizer> make_ademamix_8bit(OptimizerRequest& request) {
-  const int64_t min_size = read_min_size(request.args);
-  return make(request, {true, true, false}, min_size, ademamix_update(request.args));
+  return make_ademamix(request, read_min_size(request.args));
 }
 
 std::unique_ptr<Optimizer> make_ademamix_32bit(OptimizerRequest& request) {
   read_min_size(request.args);
-  return make(request, {true, true, false}, INT64_MAX, ademamix_update(request.args));
+  return make_ademamix(request, INT64_MAX);
 }
 
 }  // namespace loraptor::optim

@@ -25,6 +25,8 @@ class RoundedOptimizer : public Optimizer {
     ++step_;
   }
 
+  bool set_momentum(double momentum) override { return inner_->set_momentum(momentum); }
+
   std::map<std::string, at::Tensor> state_dict() const override {
     auto state = inner_->state_dict();
     state[kStepName] = at::scalar_tensor(static_cast<double>(step_), at::kDouble);

@@ -30,9 +30,10 @@ Common read_common(KeywordArgs& args, bool may_decouple) {
           args.flag("maximize", false)};
 }
 
-std::unique_ptr<Optimizer> make(OptimizerRequest& request, const Buffers& buffers,
-                                ElementwiseOptimizer::Update update) {
-  return std::make_unique<ElementwiseOptimizer>(request.groups, request.described(), buffers, std::move(update));
+std::unique_ptr<Optimizer> make(OptimizerRequest& request, const Buffers& buffers, ElementwiseOptimizer::Update update,
+                                std::optional<double> momentum = {}) {
+  return std::make_unique<ElementwiseOptimizer>(request.groups, request.described(), buffers, std::move(update),
+                                                momentum);
 }
 
 }  // namespace
@@ -42,21 +43,24 @@ std::unique_ptr<Optimizer> make_radam(OptimizerRequest& request) {
   const auto betas = request.args.numbers("betas", {0.9, 0.999});
   const double eps = request.args.number("eps", 1e-8);
   const Common common = read_common(request.args, true);
-  return make(request, {{"exp_avg", 0}, {"exp_avg_sq", 0}}, [=](Elements& e) {
-    const at::Tensor g = common.gradient(e);
-    auto& m = e.state("exp_avg");
-    auto& v = e.state("exp_avg_sq");
-    m.mul_(betas[0]).add_(g, 1 - betas[0]);
-    v.mul_(betas[1]).addcmul_(g, g, 1 - betas[1]);
-    const double b1 = 1 - std::pow(betas[0], e.t), b2 = 1 - std::pow(betas[1], e.t);
-    const double rho_limit = 2 / (1 - betas[1]) - 1, rho = rho_limit - 2 * e.t * std::pow(betas[1], e.t) / b2;
-    if (rho <= 5) {
-      e.p.sub_(m, e.lr / b1);
-      return;
-    }
-    const double rectify = std::sqrt((rho - 4) * (rho - 2) * rho_limit / ((rho_limit - 4) * (rho_limit - 2) * rho));
-    e.p.addcdiv_(m, v.sqrt().add_(eps), -e.lr / b1 * rectify * std::sqrt(b2));
-  });
+  return make(
+      request, {{"exp_avg", 0}, {"exp_avg_sq", 0}},
+      [=](Elements& e) {
+        const at::Tensor g = common.gradient(e);
+        auto& m = e.state("exp_avg");
+        auto& v = e.state("exp_avg_sq");
+        m.mul_(e.momentum).add_(g, 1 - e.momentum);
+        v.mul_(betas[1]).addcmul_(g, g, 1 - betas[1]);
+        const double b1 = 1 - std::pow(e.momentum, e.t), b2 = 1 - std::pow(betas[1], e.t);
+        const double rho_limit = 2 / (1 - betas[1]) - 1, rho = rho_limit - 2 * e.t * std::pow(betas[1], e.t) / b2;
+        if (rho <= 5) {
+          e.p.sub_(m, e.lr / b1);
+          return;
+        }
+        const double rectify = std::sqrt((rho - 4) * (rho - 2) * rho_limit / ((rho_limit - 4) * (rho_limit - 2) * rho));
+        e.p.addcdiv_(m, v.sqrt().add_(eps), -e.lr / b1 * rectify * std::sqrt(b2));
+      },
+      betas[0]);
 }
 
 /// Ref: Dozat 2016. The product of the momentum factors follows from the step, so it is no state of its own.
@@ -128,14 +132,17 @@ std::unique_ptr<Optimizer> make_adamax(OptimizerRequest& request) {
   const auto betas = request.args.numbers("betas", {0.9, 0.999});
   const double eps = request.args.number("eps", 1e-8);
   const Common common = read_common(request.args, false);
-  return make(request, {{"exp_avg", 0}, {"exp_inf", 0}}, [=](Elements& e) {
-    const at::Tensor g = common.gradient(e);
-    auto& m = e.state("exp_avg");
-    auto& largest = e.state("exp_inf");
-    m.lerp_(g, 1 - betas[0]);
-    at::maximum_out(largest, largest.mul_(betas[1]), g.abs().add_(eps));
-    e.p.addcdiv_(m, largest, -e.lr / (1 - std::pow(betas[0], e.t)));
-  });
+  return make(
+      request, {{"exp_avg", 0}, {"exp_inf", 0}},
+      [=](Elements& e) {
+        const at::Tensor g = common.gradient(e);
+        auto& m = e.state("exp_avg");
+        auto& largest = e.state("exp_inf");
+        m.lerp_(g, 1 - e.momentum);
+        at::maximum_out(largest, largest.mul_(betas[1]), g.abs().add_(eps));
+        e.p.addcdiv_(m, largest, -e.lr / (1 - std::pow(e.momentum, e.t)));
+      },
+      betas[0]);
 }
 
 /// Ref: arXiv:1212.5701.

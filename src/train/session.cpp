@@ -270,6 +270,9 @@ void Session::build_optimizer() {
                   ? optim::constant_lr_schedule()
                   : optim::create_lr_schedule(config_.schedule, {.max_train_steps = plan_.max_steps,
                                                                  .learning_rate = config_.optimizer.learning_rate});
+  if (const auto momentum = schedule_.momentum(0); momentum && !optimizer_->set_momentum(*momentum)) {
+    log::warn("[--lr_scheduler_type] {} keeps its own momentum: only the learning rate is cycled.", traits.type);
+  }
   scaler_.emplace(precision_.needs_loss_scaling);
   if (config_.loop.ema_decay > 0) average_.emplace(*network_, config_.loop.ema_decay);
   if (config_.loop.resume) restore(*config_.loop.resume, start_, run_parts());

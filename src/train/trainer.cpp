@@ -180,14 +180,13 @@ void Trainer::optimizer_step() {
   const double reduction = std::pow(0.5, static_cast<double>(state_.rollbacks));
   for (const auto& group : parts_.groups) rates.push_back(parts_.schedule(state_.updates, group.lr) * reduction);
   if (scaler.update(norm)) {
+    if (const auto momentum = parts_.schedule.momentum(state_.updates)) parts_.run.optimizer.set_momentum(*momentum);
     parts_.run.optimizer.step(rates);
     ++state_.updates;
   }
   gradients.zero_();
   ++state_.step;
-  record_ = {};
-  record_.loss = loss;
-  record_.grad_norm = norm;
+  record_ = {.loss = loss, .grad_norm = norm};
   record_rates(parts_.run.optimizer, parts_.groups, rates, record_);
 }
 

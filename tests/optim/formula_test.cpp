@@ -56,6 +56,41 @@ TEST(Came, EqualsAlgorithm2) {
   });
 }
 
+TEST(Momentum, CanBeReplacedBetweenSteps) {
+  const std::pair<const char*, std::vector<std::string>> same[] = {
+      {"AdamW", {"betas=0.7,0.999"}},
+      {"torch.optim.Adam", {"betas=0.7,0.999"}},
+      {"AdamW8bit", {"betas=0.7,0.999", "min_8bit_size=100"}},
+      {"PagedAdamW", {"betas=0.7,0.999"}},
+      {"bitsandbytes.optim.AdEMAMix", {"betas=0.7,0.999,0.9999"}},
+      {"Lion", {"betas=0.7,0.99"}},
+      {"Lion8bit", {"betas=0.7,0.99", "min_8bit_size=100"}},
+      {"SGDNesterov", {"momentum=0.7"}},
+      {"SGDNesterov8bit", {"momentum=0.7", "min_8bit_size=100"}},
+      {"torch.optim.RAdam", {"betas=0.7,0.999"}},
+      {"torch.optim.Adamax", {"betas=0.7,0.999"}},
+  };
+  for (const auto& [type, args] : same) {
+    SmallParameters made_with_it, replaced, never;
+    const auto want = small_optimizer(made_with_it, type, args);
+    const std::vector<std::string> others(args.begin() + 1, args.end());
+    const auto optimizer = small_optimizer(replaced, type, others);
+    const auto own = small_optimizer(never, type, others);
+    EXPECT_TRUE(optimizer->set_momentum(0.7)) << type;
+    made_with_it.step(*want, 1, 8, 1e-2);
+    replaced.step(*optimizer, 1, 8, 1e-2);
+    never.step(*own, 1, 8, 1e-2);
+    EXPECT_TRUE(at::equal(replaced.values(), made_with_it.values())) << type;
+    EXPECT_FALSE(at::equal(replaced.values(), never.values())) << type;
+  }
+  for (const char* type : {"torch.optim.Adagrad", "torch.optim.NAdam", "prodigy", "torch.optim.SGD"}) {
+    SmallParameters parameters;
+    EXPECT_FALSE(small_optimizer(parameters, type)->set_momentum(0.7)) << type;
+  }
+  SmallParameters halves(at::kBFloat16);
+  EXPECT_TRUE(small_optimizer(halves, "AdamW")->set_momentum(0.7));
+}
+
 TEST(StableAdamW, EqualsAlgorithm2) {
   SmallParameters parameters;
   const auto optimizer = small_optimizer(parameters, "stableadamw", {"betas=(0.9,0.99)", "weight_decay=0.05"});

@@ -147,6 +147,40 @@ TEST(Schedules, RulesCountInTheOrderOfTheirSteps) {
   }
 }
 
+TEST(Schedules, CyclesOfTheMomentumEqualPytorch) {
+  const auto momenta = [](const std::string& type, const std::vector<std::string>& args, int64_t count) {
+    optim::ScheduleConfig config;
+    config.lr_scheduler_type = type;
+    config.lr_scheduler_args = args;
+    const auto schedule = optim::create_lr_schedule(config, {100, 1, 1.0});
+    std::vector<double> all;
+    for (int64_t step = 0; step < count; ++step) all.push_back(schedule.momentum(step).value_or(-1));
+    return all;
+  };
+  const auto expect = [](const std::vector<double>& got, const std::vector<double>& want) {
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-11) << i;
+  };
+  // What torch.optim.lr_scheduler of PyTorch 2.11 leaves in `betas`.
+  expect(momenta("OneCycleLR", {"max_lr=0.01", "total_steps=10"}, 6),
+         {0.95, 0.9, 0.85, 0.854951556605, 0.868825509907, 0.888873953302});
+  expect(momenta("OneCycleLR",
+                 {"max_lr=0.01", "total_steps=10", "three_phase=True", "anneal_strategy='linear'", "base_momentum=0.5",
+                  "max_momentum=0.9"},
+                 6),
+         {0.9, 0.7, 0.5, 0.7, 0.9, 0.9});
+  expect(momenta("CyclicLR",
+                 {"base_lr=0.001", "max_lr=0.01", "step_size_up=3", "step_size_down=2", "mode='triangular2'"}, 8),
+         {0.9, 0.866666666667, 0.833333333333, 0.8, 0.85, 0.9, 0.883333333333, 0.866666666667});
+  expect(
+      momenta("CyclicLR",
+              {"base_lr=0.001", "max_lr=0.01", "step_size_up=2", "mode='exp_range'", "gamma=0.9", "base_momentum=0.7"},
+              5),
+      {0.9, 0.81, 0.738, 0.8271, 0.9});
+  expect(momenta("OneCycleLR", {"max_lr=0.01", "total_steps=10", "cycle_momentum=False"}, 1), {-1});
+  expect(momenta("StepLR", {"step_size=3"}, 1), {-1});
+}
+
 TEST(Schedules, LengthsWithoutStepsAreRefused) {
   const std::vector<std::vector<std::string>> cases{{"StepLR", "step_size=0"},
                                                     {"CosineAnnealingLR", "T_max=0"},
