@@ -82,9 +82,12 @@ int64_t characters(const std::string& text) {
 }  // namespace
 
 std::vector<MetadataEntry> read_metadata_file(const std::string& path, const MetadataRules& rules) {
-  std::string text = read_file(path);
+  const std::string text = read_file(path);
   if (!is_utf8(text)) throw FileError(path, "metadata file: got bytes that are not UTF-8, expected UTF-8 text.");
-  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+  if (text.starts_with("\xef\xbb\xbf")) {  // refused as by the reference
+    throw FileError(path, 0,
+                    "metadata file: got a byte order mark, expected JSON.\nHint: save it as UTF-8 without BOM.");
+  }
   const ordered_json root = path.ends_with(".jsonl") ? read_lines(path, text) : parse(path, text, "");
   if (!root.is_object()) {
     throw FileError(path, "metadata file: got " + describe(json(root)) + ", expected a table of images.");

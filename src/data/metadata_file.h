@@ -21,10 +21,10 @@ struct MetadataRules {
   bool every_line = false;      // wildcard captions: tags are added to each line of the caption
 };
 
-/// Reads a list, longest keys first; a byte order mark before it is skipped. Of several entries with one key the last
-/// counts. Throws FileError: missing, not JSON, not an object, an entry with a field of the wrong type. Source:
-/// sd-scripts@48d368f library/train_util.py:FineTuningDataset; differs: an entry without a caption keeps its tags with
-/// wildcards too, and empty tags add no separator.
+/// Reads a list, longest keys first. Of several entries with one key the last counts.
+/// Throws FileError: missing, not JSON, not an object, an entry with a field of the wrong type.
+/// Source: sd-scripts@48d368f library/train_util.py:FineTuningDataset; differs: an entry without a caption keeps its
+/// tags with wildcards too, and empty tags add no separator.
 std::vector<MetadataEntry> read_metadata_file(const std::string& path, const MetadataRules& rules);
 
 }  // namespace loraptor::data

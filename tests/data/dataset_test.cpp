@@ -7,13 +7,10 @@
 
 #include <set>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "data/dataset_build.h"
-#include "data/metadata_file.h"
 #include "data/scanned_subset.h"
 #include "data/working_folder.h"
-#include "support/temp_folder.h"
 
 namespace loraptor::data {
 namespace {
@@ -38,21 +35,6 @@ void write_mixed_images(const std::string& folder, int count) {
 constexpr const char* kBuckets =
     "resolution = 64\nbatch_size = 3\nenable_bucket = true\nmin_bucket_reso = 32\nmax_bucket_reso = 128\n"
     "bucket_reso_steps = 32";
-
-TEST(MetadataFile, a_byte_order_mark_is_skipped) {
-  const test::TempFolder folder;
-  const std::pair<const char*, const char*> files[] = {
-      {"list.json", "\xef\xbb\xbf{\"a.png\": {\"caption\": \"a cat\"}}"},
-      {"list.jsonl", "\xef\xbb\xbf{\"image_path\": \"a.png\", \"caption\": \"a cat\"}\n"},
-  };
-  for (const auto& [name, text] : files) {
-    write_file(folder / name, text);
-    const auto entries = read_metadata_file((folder / name).string(), {});
-    ASSERT_EQ(entries.size(), 1u) << name;
-    EXPECT_EQ(entries[0].key, "a.png") << name;
-    EXPECT_EQ(entries[0].caption, "a cat") << name;
-  }
-}
 
 TEST(Dataset, every_image_occurs_exactly_as_often_as_it_repeats) {
   test::WorkingFolder folder;
