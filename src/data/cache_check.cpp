@@ -138,6 +138,21 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
   return finding;
 }
 
+std::shared_ptr<const io::ArrayFile> latents_of_same_sources(CacheStore& store, const fs::path& cache,
+                                                             const fs::path& image, const Size& bucket, bool drawn,
+                                                             const CacheFacts& facts) {
+  try {
+    const std::string part = latents_part(bucket, drawn);
+    auto file = store.open(cache, part);
+    if (!file) return nullptr;
+    const auto recorded = store.facts(cache, part, latents_contents(*file, bucket, drawn));
+    const bool is_same = recorded && !first_difference(*recorded, facts) && is_same_image(*recorded, image);
+    return is_same ? file : nullptr;
+  } catch (const FileError&) {
+    return nullptr;
+  }
+}
+
 std::vector<int64_t> latents_makers(const Dataset& dataset, const LatentsExtras& extras) {
   std::map<std::pair<fs::path, std::string>, int64_t> first;  // by file and part
   std::vector<int64_t> makers;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,12 @@ CacheFinding find_latents_cache(const Dataset& dataset, const ImageEntry& image,
                                 const CacheFacts& facts, const LatentsExtras& extras = {});
 CacheFinding find_text_cache(const std::filesystem::path& path, CacheStore& store, const TextRequest& request,
                              const CacheFacts& facts);
+
+/// The file that holds a part of latents made from this image, with these facts, though perhaps not all arrays that are
+/// wanted; null if there is none, or if what it was made from was not recorded.
+std::shared_ptr<const io::ArrayFile> latents_of_same_sources(CacheStore& store, const std::filesystem::path& cache,
+                                                             const std::filesystem::path& image, const Size& bucket,
+                                                             bool drawn, const CacheFacts& facts);
 
 /// Reads a cache. Throws FileError as read_latents_cache and read_text_cache do, also if there is none, or another one
 /// than the store relies on.

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "data/cache_claim.h"
 #include "data/cache_state.h"
+#include "data/latents_cache.h"
 #include "data/shard_store.h"
 #include "io/npz.h"
 
@@ -35,10 +36,11 @@ class NpzStore : public CacheStore {
     return recorded == nullptr ? std::nullopt : std::optional(*recorded);
   }
 
-  std::shared_ptr<const io::ArrayFile> write(const fs::path& cache, const std::string&, const io::NamedTensors& arrays,
-                                             const CacheFacts&) override {
+  std::shared_ptr<const io::ArrayFile> write(const fs::path& cache, const std::string& part,
+                                             const io::NamedTensors& arrays, const CacheFacts&) override {
     const auto kept = open_to_keep(cache);
-    io::write_npz(cache, arrays, kept ? &*kept : nullptr);
+    io::write_npz(cache, arrays, kept ? &*kept : nullptr,
+                  [&](const std::string& name) { return is_latents_array(name, part); });
     return std::make_shared<const io::NpzFile>(cache);
   }
 

@@ -37,7 +37,8 @@ class CacheStore {
   virtual std::optional<CacheFacts> facts(const std::filesystem::path& cache, const std::string& part,
                                           const std::string& contents) = 0;
 
-  /// Writes a part, whole or not at all; the arrays of other parts are kept. Returns the file. Throws FileError.
+  /// Writes a part, whole or not at all: what it held before is gone, the arrays of other parts are kept. Returns the
+  /// file. Throws FileError.
   virtual std::shared_ptr<const io::ArrayFile> write(const std::filesystem::path& cache, const std::string& part,
                                                      const io::NamedTensors& arrays, const CacheFacts& facts) = 0;
 

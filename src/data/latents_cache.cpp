@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "data/python_text.h"
 
@@ -143,6 +145,30 @@ io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLate
   int64_t number = drawn ? 1 : 0;
   for (const StoredLatents& stored : variants) add_arrays(tensors, Keys(bucket, number++), stored);
   return tensors;
+}
+
+bool is_latents_array(const std::string& name, const std::string& part) {
+  if (!part.ends_with("_v")) return name.ends_with("_" + part);
+  const size_t found = name.rfind("_" + part);
+  const size_t number = found == std::string::npos ? found : found + part.size() + 1;
+  return number < name.size() && name.find_first_not_of("0123456789", number) == std::string::npos;
+}
+
+io::NamedTensors completed_arrays(const io::ArrayFile& file, const Size& bucket, bool drawn, io::NamedTensors arrays) {
+  for (const std::string& name : present_keys(file, bucket, drawn)) {
+    at::Tensor there;
+    try {
+      there = file.read(name);
+    } catch (const FileError&) {
+      continue;  // damaged: made again
+    }
+    if (!there.isfinite().all().item<bool>()) continue;
+    const auto made =
+        std::find_if(arrays.begin(), arrays.end(), [&](const auto& array) { return array.first == name; });
+    if (made == arrays.end()) arrays.emplace_back(name, there);
+    else if (made->second.sizes() == there.sizes()) made->second = there;
+  }
+  return arrays;
 }
 
 std::string latents_contents(const io::ArrayFile& file, const Size& bucket, bool drawn) {

@@ -63,6 +63,13 @@ StoredLatents read_latents(const io::ArrayFile& file, const LatentsRequest& requ
 ///   drawn   whether they are variants, numbered from 1, or the image as it is
 io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLatents>& variants, bool drawn);
 
+/// Whether an array belongs to a part of latents.
+bool is_latents_array(const std::string& name, const std::string& part);
+
+/// `arrays` of a part with those that `file` has of it already, for a part that is written anew from the same sources
+/// because some are missing: what is there and whole stays as it is, so that other runs that use it go on.
+io::NamedTensors completed_arrays(const io::ArrayFile& file, const Size& bucket, bool drawn, io::NamedTensors arrays);
+
 /// The checksum of a part's arrays.
 std::string latents_contents(const io::ArrayFile& file, const Size& bucket, bool drawn);
 

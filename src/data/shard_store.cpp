@@ -14,6 +14,7 @@
 #include "base/file_lock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "data/python_text.h"
 #include "io/shard.h"
 
 namespace loraptor::data {
@@ -166,6 +167,11 @@ class ShardStore : public CacheStore {
 
   std::shared_ptr<const io::ArrayFile> write(const fs::path& cache, const std::string& part,
                                              const io::NamedTensors& arrays, const CacheFacts& facts) override {
+    if (!is_utf8(cache.filename().string())) {
+      throw FileError(cache,
+                      "file name: got bytes that are no UTF-8, expected UTF-8 for --cache_format shard.\n"
+                      "Hint: rename the image, or use --cache_format npz.");
+    }
     const std::lock_guard lock(mutex_);
     FolderShards& shards = shards_of(cache_folder(cache));
     shards.append(name_of(cache, part), arrays, facts);

@@ -251,7 +251,8 @@ class ArchiveBuilder {
 
 }  // namespace
 
-void write_npz(const fs::path& path, const NamedTensors& tensors, const NpzFile* keep) {
+void write_npz(const fs::path& path, const NamedTensors& tensors, const NpzFile* keep,
+               const std::function<bool(const std::string&)>& without) {
   ArchiveBuilder archive(path);
   std::vector<std::string> texts;  // headers and kept entries
   std::vector<at::Tensor> numbers;
@@ -260,7 +261,7 @@ void write_npz(const fs::path& path, const NamedTensors& tensors, const NpzFile*
     std::unordered_set<std::string> replaced;
     for (const auto& [name, tensor] : tensors) replaced.insert(name);
     for (const std::string& name : keep->names()) {
-      if (replaced.count(name) != 0) continue;
+      if (replaced.count(name) != 0 || (without && without(name))) continue;
       texts.push_back(keep->read_bytes(name));
       archive.add(name, texts.back(), {});
     }

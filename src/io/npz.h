@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,9 +55,11 @@ class NpzFile final : public ArrayFile {
 
 /// Writes an archive as np.savez does (uncompressed, no time stamps, so equal arrays give equal files), whole or not at
 /// all. Dtypes: float16/32/64, int8/16/32/64, uint8, bool.
-///   keep   an archive whose other arrays are kept as they are, and before the new ones; nullptr: none
+///   keep      an archive whose other arrays are kept as they are, and before the new ones; nullptr: none
+///   without   tells the arrays of `keep` that are left out too
 /// Throws FileError.
-void write_npz(const std::filesystem::path& path, const NamedTensors& tensors, const NpzFile* keep = nullptr);
+void write_npz(const std::filesystem::path& path, const NamedTensors& tensors, const NpzFile* keep = nullptr,
+               const std::function<bool(const std::string& name)>& without = {});
 
 /// The header of an npy file (version 1.0) with its padding, byte for byte as NumPy 2.0 writes it.
 std::string npy_header(at::ScalarType dtype, at::IntArrayRef shape);

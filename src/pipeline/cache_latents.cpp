@@ -312,9 +312,12 @@ void LatentsFiles::keep(int64_t number, Variants variants, std::shared_ptr<FileL
   writer_.add([store = store_, path = path_of(entry), bucket = entry.geometry.bucket, source = std::string(entry.path),
                facts = facts_of(entry), part = part_of(entry), drawn = is_drawn(entry), variants = std::move(variants),
                request = data::latents_request(job_.dataset, entry, extras_), claim = std::move(claim)] {
+    auto arrays = data::latents_arrays(bucket, variants, drawn);
+    const auto earlier = data::latents_of_same_sources(*store, path, source, bucket, drawn, facts);
+    if (earlier) arrays = data::completed_arrays(*earlier, bucket, drawn, std::move(arrays));
     data::CacheFacts all = data::image_facts(source);
     all.insert(facts.begin(), facts.end());
-    const auto written = store->write(path, part, data::latents_arrays(bucket, variants, drawn), all);
+    const auto written = store->write(path, part, arrays, all);
     store->record(path, part, data::latents_contents(*written, bucket, drawn), all);
     store->rely_on(path, *written, data::wanted_arrays(request));
   });

@@ -62,11 +62,13 @@ void TextFiles::find_todo(TextCache& cache) {
   std::map<fs::path, std::string> makers;  // cache file -> the caption that it holds
   std::set<fs::path> folders;
   const Captions all = cached_captions(job_.dataset);
+  Captions without_file;  // another caption lies in theirs
   for (const CachedCaption& caption : all) {
-    cache.add_file(caption.text, caption.path, job_.request, store_);
     const auto [maker, is_new] = makers.emplace(caption.path, caption.text);
+    if (is_new) cache.add_file(caption.text, caption.path, job_.request, store_);
     if (!is_new) {
       if (maker->second != caption.text) {
+        without_file.push_back(caption);
         log::warn(
             "[{}] is the text cache of two images with different captions; the first one is used for both. "
             "Hint: rename one of the images.",
@@ -78,6 +80,8 @@ void TextFiles::find_todo(TextCache& cache) {
     folders.insert(data::cache_folder(caption.path));
     todo_.push_back(caption);
   }
+  // Unless another image has the same caption and a file of its own.
+  for (const CachedCaption& caption : without_file) cache.add_file(caption.text, caption.path, job_.request, store_);
   if (!all.empty()) counts.tell("text-encoder outputs");
   for (const auto& folder : folders) store_->clean(folder);
 }

@@ -349,6 +349,50 @@ class StaleCaches : public testing::TestWithParam<CacheFormat> {
   std::string extra_;
 };
 
+TEST_P(StaleCaches, ArraysOfAnotherSourceAreGoneAndThoseOfTheSameStay) {
+  const Dataset dataset = scan();
+  const std::string image(dataset.images().front().path);
+  const Size bucket{64, 64};
+  const fs::path cache = folder_ / "rgb_0100x0075_sd3.npz";
+  const std::string part = latents_part(bucket), other = latents_part({72, 64});
+  const auto store = make_cache_store(GetParam());
+  const auto write = [&](const std::string& vae, const StoredLatents& stored) {
+    const CacheFacts facts{{"vae", vae}};
+    io::NamedTensors arrays = latents_arrays(bucket, {stored}, false);
+    const auto earlier = latents_of_same_sources(*store, cache, image, bucket, false, facts);
+    if (earlier) arrays = completed_arrays(*earlier, bucket, false, std::move(arrays));
+    CacheFacts all = image_facts(image);
+    all.insert(facts.begin(), facts.end());
+    auto file = store->write(cache, part, arrays, all);
+    store->record(cache, part, latents_contents(*file, bucket, false), all);
+    return file;
+  };
+  store->write(cache, other, latents_arrays({72, 64}, {made_latents({72, 64}, 7)}, false), {});
+  StoredLatents flipped = made_latents(bucket, 1), masked = made_latents(bucket, 2);
+  flipped.flipped = flipped.latents + 10;
+  masked.mask = at::ones({64, 64});
+  EXPECT_TRUE(write("one", flipped)->has("latents_flipped_8x8"));
+
+  const auto both = write("one", masked);
+  EXPECT_TRUE(both->has("latents_flipped_8x8") && both->has("alpha_mask_8x8"));
+  EXPECT_EQ(both->read("latents_8x8")[0][0][0].item<float>(), 1) << "what others may use is not replaced";
+
+  const auto remade = write("two", made_latents(bucket, 3));
+  EXPECT_FALSE(remade->has("latents_flipped_8x8") || remade->has("alpha_mask_8x8"));
+  EXPECT_EQ(remade->read("latents_8x8")[0][0][0].item<float>(), 3);
+  EXPECT_NE(store->open(cache, other), nullptr);
+  EXPECT_TRUE(store->open(cache, other)->has("latents_9x8") || store->open(cache, other)->has("latents_8x9"));
+}
+
+TEST(LatentsCache, ArraysBelongToTheirPart) {
+  EXPECT_TRUE(is_latents_array("latents_flipped_16x24", "16x24"));
+  EXPECT_FALSE(is_latents_array("latents_116x24", "16x24"));
+  EXPECT_FALSE(is_latents_array("latents_16x24_v2", "16x24"));
+  EXPECT_TRUE(is_latents_array("alpha_mask_16x24_v12", "16x24_v"));
+  EXPECT_FALSE(is_latents_array("latents_16x24", "16x24_v"));
+  EXPECT_FALSE(is_latents_array("t5_out", "text"));
+}
+
 TEST_P(StaleCaches, NothingIsStaleAtFirst) { EXPECT_TRUE(stale_caches(scan()).empty()); }
 
 TEST_P(StaleCaches, AnEditedCaptionIsNamed) {

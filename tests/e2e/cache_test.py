@@ -210,6 +210,24 @@ class Caches(unittest.TestCase):
         self.assertEqual(caches(folder), before)
         self.assertNotIn("stale", run(["dataset", self.work / "two.toml"]))
 
+    def test_an_image_with_two_captions_lends_its_file_to_no_other(self):
+        sources = sorted(path for path in IMAGES.iterdir() if path.suffix == ".png")
+        text = 'caption_extension = ".none"\n'
+        for folder, source, caption in (("i", 0, "a red cat"), ("i", 0, "a blue house"), ("j", 1, "a blue house")):
+            (self.work / folder).mkdir(exist_ok=True)
+            shutil.copy(sources[source], self.work / folder)
+            text += (f'[[datasets]]\nresolution = 64\n  [[datasets.subsets]]\n  image_dir = "{self.work / folder}"\n'
+                     f'  class_tokens = "{caption}"\n')
+        (self.work / "three.toml").write_text("[general]\n" + text)
+        data = ["--dataset_config", self.work / "three.toml"]
+        told = self.train(data, "disk.jsonl", "--cache_text_encoder_outputs_to_disk")
+        self.assertIn("is the text cache of two images with different captions", told)
+        self.train(data, "memory.jsonl", "--cache_text_encoder_outputs")
+        disk, memory = ([line["loss"] for line in read_log(self.work / name) if "loss" in line]
+                        for name in ("disk.jsonl", "memory.jsonl"))
+        self.assertEqual(len(disk), 4)
+        self.assertEqual(disk, memory)
+
     def test_a_cache_whose_numbers_are_damaged_is_named_with_what_to_do(self):
         folder, data = folder_of_images(self.work, "a")
         run(["cache", *self.model, *data])
