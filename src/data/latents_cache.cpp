@@ -148,10 +148,15 @@ io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLate
 }
 
 bool is_latents_array(const std::string& name, const std::string& part) {
-  if (!part.ends_with("_v")) return name.ends_with("_" + part);
-  const size_t found = name.rfind("_" + part);
-  const size_t number = found == std::string::npos ? found : found + part.size() + 1;
-  return number < name.size() && name.find_first_not_of("0123456789", number) == std::string::npos;
+  for (const std::string kind :
+       {"latents", "latents_flipped", "alpha_mask", "moments", "moments_flipped", "original_size", "crop_ltrb"}) {
+    const std::string start = kind + "_" + part;
+    if (!name.starts_with(start)) continue;
+    const std::string rest = name.substr(start.size());
+    const bool is_number = !rest.empty() && rest.find_first_not_of("0123456789") == std::string::npos;
+    if (part.ends_with("_v") ? is_number : rest.empty()) return true;
+  }
+  return false;
 }
 
 io::NamedTensors completed_arrays(const io::ArrayFile& file, const Size& bucket, bool drawn, io::NamedTensors arrays) {

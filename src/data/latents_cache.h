@@ -63,7 +63,7 @@ StoredLatents read_latents(const io::ArrayFile& file, const LatentsRequest& requ
 ///   drawn   whether they are variants, numbered from 1, or the image as it is
 io::NamedTensors latents_arrays(const Size& bucket, const std::vector<StoredLatents>& variants, bool drawn);
 
-/// Whether an array belongs to a part of latents.
+/// Whether an array belongs to a part of latents; unknown ones belong to none.
 bool is_latents_array(const std::string& name, const std::string& part);
 
 /// `arrays` of a part with those that `file` has of it already, for a part that is written anew from the same sources

@@ -390,7 +390,8 @@ TEST(LatentsCache, ArraysBelongToTheirPart) {
   EXPECT_FALSE(is_latents_array("latents_16x24_v2", "16x24"));
   EXPECT_TRUE(is_latents_array("alpha_mask_16x24_v12", "16x24_v"));
   EXPECT_FALSE(is_latents_array("latents_16x24", "16x24_v"));
-  EXPECT_FALSE(is_latents_array("t5_out", "text"));
+  EXPECT_FALSE(is_latents_array("clip_text", "text"));
+  EXPECT_FALSE(is_latents_array("notes_16x24", "16x24"));
 }
 
 TEST_P(StaleCaches, NothingIsStaleAtFirst) { EXPECT_TRUE(stale_caches(scan()).empty()); }
