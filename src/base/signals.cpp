@@ -1,5 +1,6 @@
 #include "base/signals.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,7 +34,9 @@ void note_signal(int signal) {
   first_seconds = seconds_now();
   first_signal = signal;
   const char* text = stop_notice;
+  const int before = errno;  // of whatever is interrupted here
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, ::strlen(text));
+  errno = before;
 }
 
 }  // namespace

@@ -46,6 +46,8 @@ void install_handlers() {
   action.sa_sigaction = pass_on;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  // Ignored, as some supervisors leave it, no ended process could be waited for.
+  ::signal(SIGCHLD, SIG_DFL);
 }
 
 /// In the new process: becomes the program. Returns only if that fails.

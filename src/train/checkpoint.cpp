@@ -22,6 +22,14 @@ void remove_file(const fs::path& path) {
   if (fs::remove(path, code)) log::info("removed {}", path.filename().string());
 }
 
+/// What cannot be removed is no reason to end a run.
+void remove_folder(const fs::path& path) {
+  std::error_code code;
+  const auto removed = fs::remove_all(path, code);
+  if (code) log::warn("[{}] old state cannot be removed: {}.", path.string(), code.message());
+  else if (removed > 0) log::info("removed {}", path.filename().string());
+}
+
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(const TrainConfig& config, const Precision& precision, CheckpointFacts facts)
@@ -45,9 +53,7 @@ void CheckpointWriter::write(const SaveDecision& decision, const RunParts& parts
     remove_file(folder() / *decision.remove_model);
     remove_file(folder() / average_file(*decision.remove_model));
   }
-  if (decision.remove_state && fs::remove_all(folder() / *decision.remove_state) > 0) {
-    log::info("removed {}", *decision.remove_state);
-  }
+  if (decision.remove_state) remove_folder(folder() / *decision.remove_state);
 }
 
 void CheckpointWriter::write_model(const fs::path& path, const network::Network& network, int64_t step,

@@ -125,6 +125,12 @@ class ManyProcesses(unittest.TestCase):
         run(self.words("went_on", "--max_train_steps", self.log("stopped")[-1]["step"] + 1,
                        "--gradient_accumulation_steps", "2", "--resume", state))
 
+    def test_it_ends_also_where_ended_processes_are_ignored(self):
+        words = self.words("ignored", "--num_processes", "2", "--network_weights", "/no/such.safetensors")
+        started = subprocess.run([PROGRAM, *words], capture_output=True, timeout=60,
+                                 preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertEqual(started.returncode, 2, started.stderr)
+
     def test_mistakes_are_told_once_and_before_anything_is_started(self):
         out = run(self.words("x", "--num_processes", "2", "--lerning_rate", "1"), expect=2)
         self.assertEqual(out.count("lerning_rate"), 1, out)
