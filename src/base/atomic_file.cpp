@@ -37,12 +37,17 @@ fs::path replaced_file(const fs::path& path) {
 }  // namespace
 
 AtomicFile::AtomicFile(fs::path path) : path_(replaced_file(path)) {
-  std::error_code code;
-  if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), code);
   temporary_ = path_;
   temporary_ += fmt::format(".tmp-{}", ::getpid());
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ >= 0) return;
+  // Another process may remove the folder, while it is empty, between the two steps.
+  constexpr int kMostAttempts = 100;
+  std::error_code code;
+  for (int i = 0; i < kMostAttempts; ++i) {
+    if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), code);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (descriptor_ >= 0) return;
+    if (errno != ENOENT) break;
+  }
   // Why the folder could not be made says more than that it is missing.
   throw FileError(path_, fmt::format("cannot be created: {}.", code ? code.message() : std::strerror(errno)));
 }

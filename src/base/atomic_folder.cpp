@@ -56,8 +56,12 @@ AtomicFolder::AtomicFolder(fs::path folder) : folder_(std::move(folder)) {
   temporary_ = folder_;
   temporary_ += fmt::format(".tmp-{}", ::getpid());
   std::error_code code;
-  fs::remove_all(temporary_, code);
-  if (!code) fs::create_directories(temporary_, code);
+  if (fs::remove_all(temporary_, code); !code) {
+    // Another process may remove a folder above, while it is empty, before the next one is in it.
+    int attempts = 100;
+    do fs::create_directories(temporary_, code);
+    while (code && --attempts > 0);
+  }
   if (code) throw FileError(folder_, fmt::format("cannot be made: {}.", code.message()));
 }
 

@@ -4,8 +4,6 @@
 #include <exception>
 #include <mutex>
 #include <system_error>
-#include <thread>
-#include <vector>
 
 namespace loraptor {
 
@@ -32,21 +30,20 @@ void run_in_threads(int64_t count, const std::function<void(int64_t item)>& work
     }
   };
   const int64_t cpus = std::max(1u, std::thread::hardware_concurrency());
-  std::vector<std::thread> threads;
-  for (int64_t i = 1; i < std::min(cpus, count); ++i) threads.emplace_back(run);
-  run();
-  for (std::thread& thread : threads) thread.join();
+  {
+    const auto others = start_threads(std::min(cpus, count) - 1, run);
+    run();
+  }
   if (failure != nullptr) std::rethrow_exception(failure);
 }
 
-std::shared_future<void> in_background(const std::function<void()>& work) {
+std::vector<std::jthread> start_threads(int64_t count, const std::function<void()>& work) {
+  std::vector<std::jthread> threads;
   try {
-    return std::async(std::launch::async, work).share();
-  } catch (const std::system_error&) {  // a limit on processes
-    std::packaged_task<void()> task(work);
-    task();
-    return task.get_future().share();
+    while (static_cast<int64_t>(threads.size()) < count) threads.emplace_back(work);
+  } catch (const std::system_error&) {  // those that there are do it
   }
+  return threads;
 }
 
 }  // namespace loraptor

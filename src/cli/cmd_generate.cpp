@@ -112,7 +112,7 @@ std::vector<pipeline::SamplePrompt> one_per_image(const GenerateArgs& args) {
     const int64_t first = prompt.seed ? *prompt.seed : (fresh += 7919) % kSeeds;
     for (int64_t i = 0; i < args.images_per_prompt; ++i) {
       images.push_back(prompt);
-      images.back().seed = first + i;
+      images.back().seed = static_cast<int64_t>(static_cast<uint64_t>(first) + static_cast<uint64_t>(i));
     }
   }
   return images;

@@ -51,6 +51,9 @@ std::optional<std::string> word_of(const toml::node& node) {
   return std::nullopt;
 }
 
+/// Whether an integer of this value exists.
+bool is_int64(double number) { return number == std::floor(number) && std::abs(number) < 0x1p63; }
+
 class FileReader {
  public:
   explicit FileReader(const std::filesystem::path& path) : path_(path) {}
@@ -112,7 +115,7 @@ class FileReader {
       case Kind::text: return text_of(option, entry);
       case Kind::integer:
         if (const auto integer = node.value_exact<int64_t>()) return *integer;
-        if (const auto number = node.value_exact<double>(); number && *number == std::floor(*number)) {
+        if (const auto number = node.value_exact<double>(); number && is_int64(*number)) {
           warn(entry, fmt::format("got {}, taken as an integer.", python_repr(*number)));
           return static_cast<int64_t>(*number);
         }

@@ -141,7 +141,7 @@ std::string python_text(const Value& value) {
     std::string operator()(double v) const { return python_repr(v); }
     std::string operator()(const std::string& v) const { return v; }
     std::string operator()(const StepsOrFraction& v) const {
-      return v.is_fraction ? python_repr(v.value) : std::to_string(static_cast<int64_t>(v.value));
+      return v.is_fraction ? python_repr(v.value) : fmt::format("{:.0f}", v.value);
     }
     std::string operator()(const std::vector<std::string>& v) const {
       std::vector<std::string> items;

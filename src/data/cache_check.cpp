@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -53,10 +54,10 @@ struct Judgement {
   bool is_damaged_inside = false;
 };
 
-/// A usable cache that cannot be read after all, or whose numbers are not finite, is unusable.
+/// A cache that cannot be read after all, or whose numbers are not finite, is unusable.
 template <class Read>
 Judgement read_too(CacheFinding finding, const Read& read) {
-  if (finding.state != CacheState::usable) return {finding};
+  if (finding.state == CacheState::stale || finding.state == CacheState::unusable) return {finding};
   try {
     read();
   } catch (const FileError& error) {
@@ -78,23 +79,47 @@ auto read_cache(const fs::path& cache, const Read& read) {
 }
 
 Judgement judge_latents(const Dataset& dataset, const ImageEntry& image, CacheStore& store) {
-  const LatentsRequest request = latents_request(dataset, image);
   return read_too(find_latents_cache(dataset, image, store, latents_facts(dataset, image)), [&] {
-    load_latents(store, latents_cache_path(image.path, {image.width, image.height}), request, request.numbers().first);
+    const fs::path path = latents_cache_path(image.path, {image.width, image.height});
+    for (const bool drawn : {false, true}) {
+      const auto file = store.open(path, latents_part(image.geometry.bucket, drawn));
+      if (file) read_cache(file->path(), [&] { read_all_latents(*file, image.geometry.bucket); });
+    }
   });
 }
 
 /// The mask flags of a text cache do not make it stale: whichever it has, they are asked for.
-Judgement judge_text(const ImageEntry& image, CacheStore& store) {
-  const fs::path path = text_cache_path(image.path);
+Judgement judge_text(const fs::path& path, CacheStore& store, const CacheFacts& facts) {
   TextRequest request;
   const CacheFinding readable = look(store, path, kTextPart, [&](const io::ArrayFile& file) {
     request = stored_request(file);
     return CacheFinding{.state = CacheState::usable};
   });
   if (readable.state != CacheState::usable) return {readable};
-  return read_too(find_text_cache(path, store, request, text_facts(image.caption)),
-                  [&] { load_text(store, path, request); });
+  return read_too(find_text_cache(path, store, request, facts), [&] { load_text(store, path, request); });
+}
+
+/// Keeps what is wrong with the caches of one format.
+struct Collector {
+  std::vector<StaleCache>& to;
+  bool is_shard;
+
+  void add(const Judgement& judgement, const fs::path& cache) const {
+    const CacheFinding& finding = judgement.finding;
+    if (finding.state != CacheState::stale && finding.state != CacheState::unusable) return;
+    const fs::path folder = is_shard ? shards_folder(cache_folder(cache)) : cache_folder(cache);
+    to.push_back({folder / cache.filename(), finding.why, judgement.is_damaged_inside});
+  }
+};
+
+void judge_text_files(const ImageEntry& image, CacheStore& store, const Collector& collector) {
+  const fs::path stored = text_cache_path(image.path);
+  collector.add(judge_text(stored, store, text_facts(image.caption)), stored);
+  // Which caption was drawn for a file, only the run that drew it can tell.
+  for (int64_t number = 1; store.has(text_cache_path(image.path, number), kTextPart); ++number) {
+    const fs::path drawn = text_cache_path(image.path, number);
+    collector.add(judge_text(drawn, store, {}), drawn);
+  }
 }
 
 }  // namespace
@@ -196,26 +221,31 @@ StoredText load_text(CacheStore& store, const fs::path& path, const TextRequest&
 
 std::vector<StaleCache> stale_caches(const Dataset& dataset) {
   const auto npz = make_cache_store(CacheFormat::npz), shards = make_cache_store(CacheFormat::shard);
-  std::vector<std::vector<StaleCache>> found(dataset.images().size());
   const std::vector<int64_t> makers = latents_makers(dataset);
-  run_in_threads(static_cast<int64_t>(found.size()), [&](int64_t item) {
-    const ImageEntry& image = dataset.images()[static_cast<size_t>(item)];
+  const auto count = static_cast<int64_t>(makers.size());
+  std::vector<std::vector<StaleCache>> found(makers.size() + 1);  // the last: of whole folders
+  run_in_threads(count, [&](int64_t item) {
+    const auto index = static_cast<size_t>(item);
+    const ImageEntry& image = dataset.images()[index];
     for (const auto& store : {npz, shards}) {
-      const auto add = [&](const Judgement& judgement, const fs::path& cache) {
-        const CacheFinding& finding = judgement.finding;
-        if (finding.state != CacheState::stale && finding.state != CacheState::unusable) return;
-        const fs::path folder = store == shards ? shards_folder(cache_folder(cache)) : cache_folder(cache);
-        found[static_cast<size_t>(item)].push_back(
-            {folder / cache.filename(), image.path, finding.why, judgement.is_damaged_inside});
-      };
-      const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
-      const bool is_maker = makers[static_cast<size_t>(item)] == image.index;
-      if (is_maker) add(judge_latents(dataset, image, *store), latents);
-      add(judge_text(image, *store), text_cache_path(image.path));
+      const Collector collector{found[index], store == shards};
+      if (makers[index] == item) {
+        collector.add(judge_latents(dataset, image, *store),
+                      latents_cache_path(image.path, {image.width, image.height}));
+      }
+      judge_text_files(image, *store, collector);
     }
   });
+  std::set<fs::path> folders;
+  for (const ImageEntry& image : dataset.images()) folders.insert(cache_folder(image.path));
+  for (const auto& folder : folders) {
+    const fs::path empty = empty_text_cache_path(folder);
+    for (const auto& store : {npz, shards}) {
+      Collector{found.back(), store == shards}.add(judge_text(empty, *store, text_facts("")), empty);
+    }
+  }
   std::vector<StaleCache> stale;
-  for (auto& of_image : found) std::move(of_image.begin(), of_image.end(), std::back_inserter(stale));
+  for (auto& part : found) std::move(part.begin(), part.end(), std::back_inserter(stale));
   return stale;
 }
 

@@ -56,13 +56,13 @@ StoredText load_text(CacheStore& store, const std::filesystem::path& path, const
 /// A cache on disk that a run would make again.
 struct StaleCache {
   std::filesystem::path path;
-  std::filesystem::path image;
   std::string why;
   bool is_damaged_inside = false;  // only reading all of it tells: a run uses it, and ends there
 };
 
 /// Caches of the data set, of both formats, that are damaged, hold numbers that are not finite, or were made from
-/// another image, crop or caption. All are read. Models are not looked at. Throws FileError if an image cannot be read.
+/// another image, crop or caption; drawn ones and that of the empty caption too. All are read. Models are not looked
+/// at. Throws FileError if an image cannot be read.
 std::vector<StaleCache> stale_caches(const Dataset& dataset);
 
 }  // namespace loraptor::data

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/parallel.h"
 
 namespace loraptor::data {
 
@@ -12,7 +13,7 @@ DataLoader::DataLoader(const Dataset& dataset, std::vector<BatchPlan> plans, Loa
   const int64_t cpus = std::max(1u, std::thread::hardware_concurrency());
   const int64_t workers = std::clamp<int64_t>(options.workers, 0, std::min(cpus, static_cast<int64_t>(plans_.size())));
   capacity_ = static_cast<size_t>(workers * std::max<int64_t>(1, options.prefetch));
-  for (int64_t i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+  threads_ = start_threads(workers, [this] { work(); });
 }
 
 DataLoader::~DataLoader() {
@@ -21,7 +22,7 @@ DataLoader::~DataLoader() {
     stopping_ = true;
   }
   changed_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();  // joins them
 }
 
 Batch DataLoader::load(size_t index) const {

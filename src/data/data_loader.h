@@ -58,7 +58,7 @@ class DataLoader {
   size_t claimed_ = 0;   // batches taken by workers so far
   size_t capacity_ = 0;  // batches that may be claimed beyond next_
   bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace loraptor::data

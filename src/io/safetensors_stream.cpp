@@ -6,10 +6,10 @@
 
 #include <cerrno>
 #include <cstring>
-#include <future>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/parallel.h"
 
 namespace loraptor::io {
 
@@ -77,7 +77,7 @@ void write_planned_safetensors(const std::filesystem::path& path, const std::vec
     LORAPTOR_ASSERT(values.scalar_type() == plan.dtype && values.sizes() == at::IntArrayRef(plan.shape));
     wait();
     done += values.nbytes();
-    writing = std::async(std::launch::async, [&file, values] { file.write(values.const_data_ptr(), values.nbytes()); });
+    writing = in_background([&file, values] { file.write(values.const_data_ptr(), values.nbytes()); });
     if (progress) progress(done, layout.data_bytes);
   }
   wait();

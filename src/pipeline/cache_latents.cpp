@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "data/batch.h"
 #include "data/cache_check.h"
 #include "data/cache_claim.h"
@@ -227,7 +228,7 @@ Group LatentsFiles::next_group(const std::vector<int64_t>& numbers, size_t& at, 
     ++at;
   }
   if (group.images.empty()) return group;
-  group.inputs = std::async(std::launch::async, [this, pictures = pictures_of(group.images)] {
+  group.inputs = in_background([this, pictures = pictures_of(group.images)] {
     std::vector<data::CacheInput> inputs;
     for (const Picture& picture : pictures) {
       inputs.push_back(data::load_cache_input(job_.dataset, image(picture.image), picture.number));

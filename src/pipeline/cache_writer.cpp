@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/parallel.h"
 
 namespace loraptor::pipeline {
 namespace {
@@ -14,7 +15,7 @@ constexpr int64_t kNamesShown = 20;
 
 void CacheWriter::add(std::function<void()> job) {
   while (running_.size() >= kJobsAtOnce) collect();
-  running_.push_back(std::async(std::launch::async, std::move(job)));
+  running_.push_back(in_background(std::move(job)));
 }
 
 void CacheWriter::finish() {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <future>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -13,6 +12,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "text/clip_bpe.h"
 #include "text/t5_unigram.h"
 
@@ -174,7 +174,7 @@ Tokenizers load_tokenizers(const TokenizerSearch& search) {
   const Paths t5 = find_vocabulary(search, kT5);
   Tokenizers tokenizers;
   // Each takes about 50 ms, which a user would feel at the start of a short run.
-  auto t5_tokenizer = std::async(std::launch::async, make_t5_tokenizer, t5[0]);
+  auto t5_tokenizer = in_background([&t5] { return make_t5_tokenizer(t5[0]); });
   const auto vocabulary = clip.size() == 2 ? read_clip_vocabulary(clip[0], clip[1]) : read_clip_vocabulary(clip[0]);
   tokenizers.clip_l = make_clip_tokenizer(vocabulary, ClipPadding::end_token);
   tokenizers.clip_g = make_clip_tokenizer(vocabulary, ClipPadding::zero);

@@ -6,12 +6,13 @@
 #include "base/log.h"
 #include "data/dataset_build.h"
 #include "data/dataset_toml.h"
+#include "train/text_source.h"
 
 namespace loraptor::train {
 namespace {
 
 /// Caption options that a cache of stored captions passes over.
-void warn_of_stored_captions(const data::SubsetConfig& subset, const std::string& where) {
+void warn_of_stored_captions(const data::SubsetConfig& subset, const std::string& where, bool trains_text) {
   const auto& caption = subset.caption;
   const std::pair<bool, const char*> passed_over[] = {
       {caption.caption_prefix && !caption.caption_prefix->empty(), "caption_prefix"},
@@ -20,8 +21,9 @@ void warn_of_stored_captions(const data::SubsetConfig& subset, const std::string
       {caption.caption_dropout_every_n_epochs > 0, "caption_dropout_every_n_epochs"},
       {caption.secondary_separator && !caption.secondary_separator->empty(), "secondary_separator"}};
   for (const auto& [is_on, key] : passed_over) {
-    if (is_on)
-      log::warn("[{}] {} has no effect with --cache_text_encoder_outputs: captions are encoded as stored.", where, key);
+    if (!is_on) continue;
+    log::warn("[{}] {} has no effect{} with --cache_text_encoder_outputs: captions are encoded as stored.", where, key,
+              trains_text ? " on T5" : "");
   }
 }
 
@@ -71,7 +73,8 @@ void check_dataset(const TrainConfig& config, const data::Dataset& dataset) {
   if (!config.cache.cache_text_encoder_outputs || config.cache.cache_text_encoder_variants > 0) return;
   for (const auto& part : used.datasets) {
     for (const auto& subset : part.subsets) {
-      warn_of_stored_captions(subset, subset.image_dir.empty() ? subset.metadata_file : subset.image_dir);
+      warn_of_stored_captions(subset, subset.image_dir.empty() ? subset.metadata_file : subset.image_dir,
+                              trains_text(config));
     }
   }
 }

@@ -8,6 +8,7 @@
 #include "data/data_loader.h"
 #include "text/tokenizer_files.h"
 #include "train/dataset_check.h"
+#include "train/text_source.h"
 #include "train/train_plan.h"
 
 namespace loraptor::train {
@@ -44,16 +45,11 @@ class BatchPrinter {
     for (size_t i = 0; i < batch.plan.images.size(); ++i) {
       const data::ImageEntry& image = dataset_.images()[static_cast<size_t>(batch.plan.images[i])];
       print_image(batch, i, image);
-      print_caption(uses_stored_captions() ? std::string(image.caption) : batch.captions[i]);
+      print_caption(batch.captions[i], image.caption);
     }
   }
 
  private:
-  /// A cache without drawn captions holds the captions as they are stored.
-  bool uses_stored_captions() const {
-    return config_.cache.cache_text_encoder_outputs && config_.cache.cache_text_encoder_variants == 0;
-  }
-
   void print_image(const data::Batch& batch, size_t i, const data::ImageEntry& image) const {
     const data::ResizeCrop& crop = batch.crops[i];
     fmt::print(out_, "  {}: {}, resized to {}, cut {} at {},{}{}, loss weight {}{}{}\n", image.path,
@@ -66,12 +62,17 @@ class BatchPrinter {
                    : "");
   }
 
-  void print_caption(const std::string& caption) const {
-    fmt::print(out_, "    caption: \"{}\"\n", caption);
+  /// A cache without drawn captions holds them as they are stored; CLIP encoders that are trained read them live.
+  void print_caption(const std::string& transformed, std::string_view stored) const {
+    const bool is_stored = config_.cache.cache_text_encoder_outputs && config_.cache.cache_text_encoder_variants == 0;
+    const std::string t5(is_stored ? stored : transformed);
+    const std::string clip = is_stored && !trains_text(config_) ? t5 : transformed;
+    fmt::print(out_, "    caption: \"{}\"\n", clip);
+    if (clip != t5) fmt::print(out_, "    of T5, from the cache: \"{}\"\n", t5);
     if (!tokenizers_) return;
-    fmt::print(out_, "    clip_l: {}\n", ids_text(*tokenizers_->clip_l, caption, kClipTokens));
-    fmt::print(out_, "    clip_g: {}\n", ids_text(*tokenizers_->clip_g, caption, kClipTokens));
-    fmt::print(out_, "    t5xxl: {}\n", ids_text(*tokenizers_->t5, caption, config_.model.t5xxl_max_token_length));
+    fmt::print(out_, "    clip_l: {}\n", ids_text(*tokenizers_->clip_l, clip, kClipTokens));
+    fmt::print(out_, "    clip_g: {}\n", ids_text(*tokenizers_->clip_g, clip, kClipTokens));
+    fmt::print(out_, "    t5xxl: {}\n", ids_text(*tokenizers_->t5, t5, config_.model.t5xxl_max_token_length));
   }
 
   const TrainConfig& config_;

@@ -84,14 +84,12 @@ at::Tensor EncodedInputs::mask(const data::Batch& batch, const Stored& cached, i
 }
 
 models::TextOutputs EncodedInputs::text(const data::Batch& batch, const tensor::BatchDraws& images) const {
-  if (sources_.replay != nullptr) {
-    if (const auto* recorded = sources_.replay->captions(images.micro_step))
-      return sources_.text(*recorded, images.micro_step);
-  }
-  if (!sources_.text_uses_stored_captions) return sources_.text(batch.captions, images.micro_step);
+  const auto* recorded = sources_.replay != nullptr ? sources_.replay->captions(images.micro_step) : nullptr;
+  const auto& live = recorded != nullptr ? *recorded : batch.captions;
+  if (!sources_.cache_holds_stored_captions) return sources_.text({live, live}, images.micro_step);
   std::vector<std::string> stored;
   for (int64_t image : batch.plan.images) stored.emplace_back(dataset_.images()[static_cast<size_t>(image)].caption);
-  return sources_.text(stored, images.micro_step);
+  return sources_.text({live, stored}, images.micro_step);
 }
 
 /// Sets the outputs of dropped encoders to zero, each image and encoder with a draw of its own.

@@ -12,6 +12,7 @@
 #include "pipeline/cache_text.h"
 #include "pipeline/encode_latents.h"
 #include "train/replay.h"
+#include "train/text_source.h"
 #include "train/train_step.h"
 
 namespace loraptor::train {
@@ -21,10 +22,10 @@ struct InputSources {
   const models::Vae* vae = nullptr;  // encodes live; null when latents are cached
   pipeline::LatentsSource latents;   // of cached images; empty when they are encoded live
   /// Text-encoder outputs of a batch's captions, with their graph where encoders are trained.
-  std::function<models::TextOutputs(const std::vector<std::string>& captions, int64_t micro_step)> text;
-  bool text_uses_stored_captions = false;  // a full cache holds captions as stored, before transforms
-  bool text_is_read = false;               // all outputs are cached: `text` computes nothing
-  int64_t clip_l_width = 0;                // channels of CLIP-L in lg_out and lg_pooled
+  std::function<models::TextOutputs(const BatchCaptions& captions, int64_t micro_step)> text;
+  bool cache_holds_stored_captions = false;  // else what encoders would read
+  bool text_is_read = false;                 // all outputs are cached: `text` computes nothing
+  int64_t clip_l_width = 0;                  // channels of CLIP-L in lg_out and lg_pooled
   const Replay* replay = nullptr;
   tensor::DrawSource* draws = nullptr;
   tensor::CounterRng rng{0};  // encoder dropout

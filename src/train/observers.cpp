@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/parallel.h"
 #include "report/html_report.h"
 #include "report/jsonl_log.h"
 #include "report/progress_bar.h"
@@ -132,7 +133,7 @@ RunDescription describe_run(const TrainConfig& config, std::string subtitle, con
   RunDescription run{.subtitle = std::move(subtitle), .settings = {std::move(given)}};
   // The first step does not wait for them.
   if (config.logging.log_html) {
-    run.images = std::async(std::launch::async, [&dataset] { return training_images(dataset); }).share();
+    run.images = in_background([&dataset] { return training_images(dataset); });
   }
   return run;
 }

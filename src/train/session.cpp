@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "dist/process_group.h"
 #include "models/model_files.h"
 #include "models/weights_hash.h"
@@ -288,7 +289,7 @@ InputSources Session::input_sources() {
     sources.vae = &*vae_;
   }
   sources.text = [this](const auto& captions, int64_t step) { return text_->outputs(captions, true, step); };
-  sources.text_uses_stored_captions = text_->is_cached() && config_.cache.cache_text_encoder_variants == 0;
+  sources.cache_holds_stored_captions = text_->is_cached() && config_.cache.cache_text_encoder_variants == 0;
   sources.text_is_read = text_->is_cached() && !trains_text(config_);
   sources.clip_l_width = text_->clip_l_width();
   sources.replay = replay_.get();
@@ -313,7 +314,7 @@ std::unique_ptr<SampleImages> Session::make_samples() {
       .config = config_,
       .mmdit = *mmdit_,
       .vae = *vae_,
-      .text = [this](const auto& texts) { return text_->outputs(texts, false, 0); },
+      .text = [this](const auto& texts) { return text_->outputs(texts); },
       .prompts = text_->is_cached() ? prompts_ : std::vector<pipeline::SamplePrompt>(),
       .rng = tensor::CounterRng(seed_),
       .device = device_,
@@ -330,8 +331,8 @@ std::shared_future<io::Metadata> Session::start_metadata() {
       .session_id = static_cast<int64_t>(
           tensor::CounterRng(static_cast<uint64_t>(started_at_ * 1e6)).bits({tensor::Purpose::sample_seed, 0, 0}, 0)),
       .started_at = started_at_};
-  const auto when = processes_->is_main() ? std::launch::async : std::launch::deferred;  // others write no files
-  return std::async(when, [this, facts] { return training_metadata(config_, plan_, facts); }).share();
+  if (!processes_->is_main()) return {};  // others write no files
+  return in_background([this, facts] { return training_metadata(config_, plan_, facts); });
 }
 
 void Session::train() {
@@ -382,19 +383,17 @@ void Session::train() {
 
 }  // namespace
 
-void run_training(const TrainConfig& config) {
-  TrainConfig checked = config;
-  check_train_config(checked);
-  if (checked.data.debug_dataset) return show_batches(checked, stdout);
-  Session(std::move(checked)).run();
+void run_training(TrainConfig config) {
+  check_train_config(config);
+  if (config.data.debug_dataset) return show_batches(config, stdout);
+  Session(std::move(config)).run();
 }
 
-void fill_caches(const TrainConfig& config) {
-  TrainConfig checked = config;
-  check_train_config(checked);
+void fill_caches(TrainConfig config) {
+  check_train_config(config);
   // Caching for a run that trains CLIP needs no CLIP in the end.
-  checked.network.network_train_unet_only = true;
-  Session(std::move(checked)).fill_caches();
+  config.network.network_train_unet_only = true;
+  Session(std::move(config)).fill_caches();
 }
 
 }  // namespace loraptor::train

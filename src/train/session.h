@@ -7,10 +7,10 @@ namespace loraptor::train {
 
 /// Trains as `config` says, from reading the files to the final LoRA; with debug_dataset it only shows the batches.
 /// Throws UsageError, FileError or RunError.
-void run_training(const TrainConfig& config);
+void run_training(TrainConfig config);
 
 /// Makes the caches on disk that a run with these settings would use, without training. May be stopped and started
 /// again at any time, and several processes may do it at once. Throws like run_training.
-void fill_caches(const TrainConfig& config);
+void fill_caches(TrainConfig config);
 
 }  // namespace loraptor::train

@@ -164,19 +164,19 @@ models::TextOutputs TextSource::frozen_outputs(const std::vector<std::string>& c
   return {at::cat(lg_out), at::cat(t5_out), at::cat(lg_pooled)};
 }
 
-models::TextOutputs TextSource::outputs(const std::vector<std::string>& captions, bool with_grad, int64_t micro_step) {
+models::TextOutputs TextSource::outputs(const BatchCaptions& captions, bool with_grad, int64_t micro_step) {
   const models::ActivationDropout dropout{
       .rate = t5_dropout_rate(config_, with_grad), .rng = rng_, .micro_step = micro_step};
   models::TextOutputs outputs;
   if (cache_ && !encoding_.has_clip()) {
-    outputs = cache_->get(captions);
+    outputs = cache_->get(captions.cached);
   } else if (!trains_text(config_) && !dropout.is_on()) {
-    outputs = frozen_outputs(captions);
+    outputs = frozen_outputs(captions.live);
   } else {
     const bool records = with_grad && trains_text(config_);
     const at::AutoGradMode mode(records);
-    outputs = encoding_.encode(captions, records, dropout);
-    if (cache_) outputs.t5_out = cache_->get(captions).t5_out;
+    outputs = encoding_.encode(captions.live, records, dropout);
+    if (cache_) outputs.t5_out = cache_->get(captions.cached).t5_out;
   }
   return {outputs.lg_out.to(device_), outputs.t5_out.to(device_), outputs.lg_pooled.to(device_)};
 }

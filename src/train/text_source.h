@@ -18,6 +18,12 @@
 
 namespace loraptor::train {
 
+/// The captions of a batch, as each source of outputs knows them.
+struct BatchCaptions {
+  const std::vector<std::string>& live;    // transformed, for encoders that run now
+  const std::vector<std::string>& cached;  // under which outputs lie in the cache
+};
+
 class TextSource {
  public:
   /// Finds the tokenizers; loads no encoder yet.
@@ -39,7 +45,10 @@ class TextSource {
   /// With dropout inside T5 they are asked each time.
   ///   with_grad    a training step: record the graph of trained encoders
   ///   micro_step   whose draws decide T5's dropout (see t5_dropout_rate)
-  models::TextOutputs outputs(const std::vector<std::string>& captions, bool with_grad, int64_t micro_step);
+  models::TextOutputs outputs(const BatchCaptions& captions, bool with_grad, int64_t micro_step);
+
+  /// The same of prompts, without a graph.
+  models::TextOutputs outputs(const std::vector<std::string>& texts) { return outputs({texts, texts}, false, 0); }
 
   /// The encoders, for attaching adapters; those that were freed are absent.
   pipeline::TextEncoding& encoders() { return encoding_; }

@@ -22,6 +22,7 @@
 namespace loraptor::train {
 namespace {
 
+constexpr int64_t kMostCounted = 1'000'000'000;
 constexpr int64_t kBucketGridPx = 32;  // the VAE divides by 8, the patches by 2, and the reference asks for twice that
 
 std::string lower(std::string text) {
@@ -60,13 +61,19 @@ class Checker {
 
   bool is_given(const std::string& name) const { return config_.origins.count(name) != 0; }
 
-  void at_least(const std::string& flag, std::optional<int64_t> value, int64_t minimum) {
-    if (value && *value < minimum) add(flag, fmt::format("value: got {}, expected at least {}.", *value, minimum));
+  /// A count. Far more than anyone needs is refused, so that products of two counts are in range.
+  void count(const std::string& flag, std::optional<int64_t> value, int64_t minimum) {
+    if (!value || (*value >= minimum && *value <= kMostCounted)) return;
+    add(flag, fmt::format("value: got {}, expected {} to {}.", *value, minimum, kMostCounted));
   }
 
   void probability(const std::string& flag, double value, bool with_one = true) {
     if (value >= 0 && (with_one ? value <= 1 : value < 1)) return;
     add(flag, fmt::format("value: got {}, expected a probability from 0 to {}1.", value, with_one ? "" : "below "));
+  }
+
+  void not_negative(const std::string& flag, double value) {
+    if (!(value >= 0)) add(flag, fmt::format("value: got {}, expected 0 or more.", value));
   }
 
   void positive(const std::string& flag, double value) {
@@ -91,7 +98,7 @@ class Checker {
       add("pretrained_model_name_or_path",
           "model: got none, expected a .safetensors file of Stable Diffusion 3 or 3.5.");
     }
-    at_least("t5xxl_max_token_length", model.t5xxl_max_token_length, 2);  // a token and the end
+    count("t5xxl_max_token_length", model.t5xxl_max_token_length, 2);  // a token and the end
     probability("clip_l_dropout_rate", model.clip_l_dropout_rate);
     probability("clip_g_dropout_rate", model.clip_g_dropout_rate);
     probability("t5_dropout_rate", model.t5_dropout_rate);
@@ -105,11 +112,11 @@ class Checker {
 
   void check_data() {
     const data::DataConfig& data = config_.data;
-    at_least("train_batch_size", data.train_batch_size, 1);
-    at_least("dataset_repeats", data.dataset_repeats, 1);
-    at_least("max_data_loader_n_workers", data.max_data_loader_n_workers, 0);
-    at_least("min_bucket_reso", data.min_bucket_reso, 1);
-    at_least("bucket_reso_steps", data.bucket_reso_steps, 1);
+    count("train_batch_size", data.train_batch_size, 1);
+    count("dataset_repeats", data.dataset_repeats, 1);
+    count("max_data_loader_n_workers", data.max_data_loader_n_workers, 0);
+    count("min_bucket_reso", data.min_bucket_reso, 1);
+    count("bucket_reso_steps", data.bucket_reso_steps, 1);
   }
 
   /// With a data set file these values are only fallbacks, and that file's own check sees what is left of them.
@@ -172,13 +179,12 @@ class Checker {
   }
 
   void check_cache() {
-    at_least("text_encoder_batch_size", config_.cache.text_encoder_batch_size, 1);
-    at_least("vae_batch_size", config_.cache.vae_batch_size, 1);
-    at_least("cache_text_encoder_variants", config_.cache.cache_text_encoder_variants, 0);
-    at_least("latents_variants", config_.cache.latents_variants, 0);
+    count("text_encoder_batch_size", config_.cache.text_encoder_batch_size, 1);
+    count("vae_batch_size", config_.cache.vae_batch_size, 1);
+    count("cache_text_encoder_variants", config_.cache.cache_text_encoder_variants, 0);
+    count("latents_variants", config_.cache.latents_variants, 0);
     const auto& args = config_.network.network_args;
-    const bool wants_t5 = std::find(args.begin(), args.end(), "train_t5xxl=True") != args.end();
-    if (config_.cache.cache_text_encoder_outputs && wants_t5) {
+    if (config_.cache.cache_text_encoder_outputs && std::count(args.begin(), args.end(), "train_t5xxl=True") > 0) {
       add("cache_text_encoder_outputs", "cache: got train_t5xxl=True with it, expected a T5 that stays the same.",
           "remove one of the two");
     }
@@ -191,10 +197,8 @@ class Checker {
     if (std::find(names.begin(), names.end(), module) == names.end()) {
       add("network_module", fmt::format("module: got '{}', expected one of {}.", module, fmt::join(names, ", ")));
     }
-    at_least("network_dim", network.network_dim, 1);
-    if (!(network.network_alpha >= 0)) {
-      add("network_alpha", fmt::format("value: got {}, expected 0 or more.", network.network_alpha));
-    }
+    count("network_dim", network.network_dim, 1);
+    not_negative("network_alpha", network.network_alpha);
     if (network.network_dropout) probability("network_dropout", *network.network_dropout, /*with_one=*/false);
     ask([&] { network::parse_network_args(network.network_args); });
     if (network.dim_from_weights && !network.network_weights) {
@@ -237,18 +241,16 @@ class Checker {
       add("fused_backward_pass", "optimizer: got another setup, expected Adafactor without gradient accumulation.",
           "remove the flag");
     }
-    const double norm = optimizer.max_grad_norm;
-    if (!(norm >= 0)) add("max_grad_norm", fmt::format("value: got {}, expected 0 or more.", norm));
+    not_negative("max_grad_norm", optimizer.max_grad_norm);
   }
 
   void check_schedule() {
     const optim::ScheduleConfig& schedule = config_.schedule;
-    at_least("lr_scheduler_num_cycles", schedule.lr_scheduler_num_cycles, 1);
+    count("lr_scheduler_num_cycles", schedule.lr_scheduler_num_cycles, 1);
     for (const auto& [flag, length] : {std::pair("lr_warmup_steps", schedule.lr_warmup_steps),
                                        std::pair("lr_decay_steps", schedule.lr_decay_steps)}) {
-      if (!(length.value >= 0) || (length.is_fraction && length.value > 1)) {
-        return add(flag,
-                   fmt::format("value: got {}, expected a number of steps or a fraction from 0 to 1.", length.value));
+      if (!(length.value >= 0) || length.value > (length.is_fraction ? 1 : kMostCounted)) {
+        return add(flag, fmt::format("value: got {}, expected steps or a fraction from 0 to 1.", length.value));
       }
     }
     const auto traits = optimizer_traits();
@@ -283,22 +285,22 @@ class Checker {
       add("min_timestep", fmt::format("timesteps: got {} to {}, expected a range inside 0 to 1000.", lowest, highest));
     }
     positive("training_shift", flow.training_shift);
-    if (!(flow.logit_std >= 0)) add("logit_std", fmt::format("value: got {}, expected 0 or more.", flow.logit_std));
+    not_negative("logit_std", flow.logit_std);
     positive("huber_c", flow.huber_c);
     positive("huber_scale", flow.huber_scale);
   }
 
   void check_loop() {
     const LoopConfig& loop = config_.loop;
-    at_least("gradient_accumulation_steps", loop.gradient_accumulation_steps, 1);
-    at_least("max_train_epochs", loop.max_train_epochs, 1);
-    if (!loop.max_train_epochs) at_least("max_train_steps", loop.max_train_steps, 1);
-    at_least("cpu_threads", loop.cpu_threads, 1);
-    at_least("num_processes", loop.num_processes, 1);
-    at_least("validate_every_n_steps", loop.validate_every_n_steps, 1);
-    at_least("validate_every_n_epochs", loop.validate_every_n_epochs, 1);
-    at_least("initial_epoch", loop.initial_epoch, 1);
-    at_least("initial_step", loop.initial_step, 0);
+    count("gradient_accumulation_steps", loop.gradient_accumulation_steps, 1);
+    count("max_train_epochs", loop.max_train_epochs, 1);
+    if (!loop.max_train_epochs) count("max_train_steps", loop.max_train_steps, 1);
+    count("cpu_threads", loop.cpu_threads, 1);
+    count("num_processes", loop.num_processes, 1);
+    count("validate_every_n_steps", loop.validate_every_n_steps, 1);
+    count("validate_every_n_epochs", loop.validate_every_n_epochs, 1);
+    count("initial_epoch", loop.initial_epoch, 1);
+    count("initial_step", loop.initial_step, 0);
     if (loop.skip_until_initial_step && !loop.initial_step && !loop.initial_epoch && !loop.resume) {
       add("skip_until_initial_step", "start: got none, expected --initial_step, --initial_epoch or --resume.");
     }
@@ -310,9 +312,7 @@ class Checker {
 
   void check_recovery() {
     const LoopConfig& loop = config_.loop;
-    if (!(loop.recovery_minutes >= 0)) {
-      add("recovery_minutes", fmt::format("value: got {}, expected 0 or more.", loop.recovery_minutes));
-    }
+    not_negative("recovery_minutes", loop.recovery_minutes);
     if (is_given("recovery_minutes") && !loop.auto_resume) {
       add("recovery_minutes", "recovery: got no --auto_resume, expected both.", "add --auto_resume");
     }
@@ -337,7 +337,7 @@ class Checker {
       add(memory.fp8_base_unet ? "fp8_base_unet" : "fp8_base",
           "precision: got --mixed_precision no, expected fp16 or bf16 to compute in.");
     }
-    at_least("blocks_to_swap", memory.blocks_to_swap, 0);
+    count("blocks_to_swap", memory.blocks_to_swap, 0);
     if (memory.blocks_to_swap.value_or(0) > 0 && memory.cpu_offload_checkpointing) {
       add("blocks_to_swap", "memory: got --cpu_offload_checkpointing with it, expected one of the two.");
     }
@@ -352,8 +352,8 @@ class Checker {
       add("save_model_as", fmt::format("format: got {}, expected safetensors.", saving.save_model_as),
           "the other formats are Python pickles without metadata");
     }
-    at_least("save_every_n_epochs", saving.save_every_n_epochs, 1);
-    at_least("save_every_n_steps", saving.save_every_n_steps, 1);
+    count("save_every_n_epochs", saving.save_every_n_epochs, 1);
+    count("save_every_n_steps", saving.save_every_n_steps, 1);
     const SampleConfig& sample = config_.sample;
     if ((sample.sample_every_n_steps || sample.sample_every_n_epochs || sample.sample_at_first) &&
         !sample.sample_prompts) {

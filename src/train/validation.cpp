@@ -25,7 +25,10 @@ StepContext with_draws(const StepContext& training, const flow::FlowConfig& flow
 
 InputSources with_fixed_draws(InputSources sources, FixedDraws& draws) {
   sources.draws = &draws;
-  sources.text_uses_stored_captions = true;
+  sources.cache_holds_stored_captions = true;
+  sources.text = [text = sources.text](const BatchCaptions& captions, int64_t micro_step) {
+    return text({captions.cached, captions.cached}, micro_step);  // nothing is drawn
+  };
   return sources;
 }
 

@@ -5,6 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
+#include "base/atomic_folder.h"
 #include "base/error.h"
 #include "support/temp_folder.h"
 
@@ -43,6 +47,32 @@ TEST(AtomicFile, MakesMissingFolders) {
   const test::TempFolder folder;
   write_file(folder / "x/y/z.txt", "deep");
   EXPECT_EQ(read_file(folder / "x/y/z.txt"), "deep");
+}
+
+TEST(AtomicFile, IsMadeWhileOthersRemoveItsEmptyFolder) {
+  const test::TempFolder folder;
+  std::atomic<bool> is_done = false;
+  std::thread other([&] {
+    std::error_code code;
+    while (!is_done) {
+      std::filesystem::remove(folder / "a/b", code);
+      std::filesystem::remove(folder / "a", code);
+    }
+  });
+  int made = 0;
+  for (int i = 0; i < 2000; ++i) {
+    try {
+      AtomicFile(folder / "a/b/c.txt").write("new");
+      const AtomicFolder state(folder / "a/b/state");
+      ++made;
+    } catch (const FileError& error) {
+      ADD_FAILURE() << error.what();
+      break;
+    }
+  }
+  is_done = true;
+  other.join();
+  EXPECT_EQ(made, 2000);
 }
 
 TEST(AtomicFile, NamesTheFileThatCannotBeWritten) {

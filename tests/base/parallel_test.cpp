@@ -2,9 +2,11 @@
 #include "base/parallel.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -31,6 +33,22 @@ TEST(RunInThreads, hands_an_exception_on_and_stops) {
   };
   EXPECT_THROW(run_in_threads(1'000'000, work), std::runtime_error);
   EXPECT_LT(begun, 1'000'000);
+}
+
+TEST(StartThreads, does_with_none_where_a_limit_forbids_them) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer needs memory that the test forbids";
+#endif
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto run_without_threads = [] {
+    const rlimit nothing_more{0, 0};
+    if (::setrlimit(RLIMIT_AS, &nothing_more) != 0) std::_Exit(2);  // no room for a stack
+    int64_t sum = 0;
+    run_in_threads(4, [&](int64_t i) { sum += i; });
+    const bool has_none = start_threads(3, [] {}).empty();
+    std::_Exit(has_none && sum == 6 && in_background([] { return 7; }).get() == 7 ? 0 : 1);
+  };
+  EXPECT_EXIT(run_without_threads(), testing::ExitedWithCode(0), "");
 }
 
 TEST(InBackground, whoever_lets_go_waits_for_the_end) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <set>
 #include <vector>
 
 #include "base/atomic_file.h"
@@ -458,6 +459,32 @@ TEST_P(StaleCaches, NumbersThatAreNotFiniteAreNamed) {
   const auto stale = stale_caches(dataset);
   ASSERT_EQ(stale.size(), 1u);
   EXPECT_NE(stale[0].why.find("got NaN or infinity"), std::string::npos) << stale[0].why;
+}
+
+TEST_P(StaleCaches, DrawnOnesAndThoseOfNoCaptionAreReadToo) {
+  const Dataset dataset = scan();
+  const ImageEntry& image = dataset.images().front();
+  const Size bucket = image.geometry.bucket;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto store = make_cache_store(GetParam());
+  const fs::path latents = latents_cache_path(image.path, {image.width, image.height});
+  std::vector<StoredLatents> drawn{made_latents(bucket, 1), made_latents(bucket, 2)};
+  drawn[1].latents[0][0][0] = nan;
+  store->write(latents, latents_part(bucket, true), latents_arrays(bucket, drawn, true), {});
+  StoredText text = read_text_cache(golden("rgb_sd3_te.npz"), {});
+  store->write(text_cache_path(image.path, 1), kTextPart, text_arrays({}, text), {});
+  text.t5_out[0][0] = nan;
+  const fs::path second = text_cache_path(image.path, 2), empty = empty_text_cache_path(folder_.path());
+  store->write(second, kTextPart, text_arrays({}, text), {});
+  store->write(empty, kTextPart, text_arrays({}, text), {});
+  store->finish();
+  std::set<std::string> names;
+  for (const StaleCache& cache : stale_caches(dataset)) {
+    EXPECT_TRUE(cache.is_damaged_inside) << cache.why;
+    names.insert(cache.path.filename().string());
+  }
+  EXPECT_EQ(names, (std::set<std::string>{latents.filename().string(), second.filename().string(),
+                                          empty.filename().string()}));
 }
 
 TEST_P(StaleCaches, DamagedBytesAreNamed) {

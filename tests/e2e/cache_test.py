@@ -264,6 +264,22 @@ class Caches(unittest.TestCase):
              self.work / "out", "--max_train_steps", "1", "--cache_latents"])
         self.assertIn("too long", run(["cache", *self.model, *data], expect=3))
 
+    def test_trained_clip_encoders_read_transformed_captions_beside_a_cached_t5(self):
+        folder, plain = folder_of_images(self.work, "a")
+        photo_dataset(self.work / "prefix.toml", images=folder, extra="caption_prefix = 'a drawing,'")
+        prefix = ["--dataset_config", self.work / "prefix.toml"]
+
+        def losses(data, *extra):
+            log = self.work / "log.jsonl"
+            text = run([*self.model, *data, "--network_module", "networks.lora_sd3", "--learning_rate", "0.005", "--seed",
+                        "5", "--max_train_steps", "3", "--output_dir", self.work / "out", "--log_json", log, *extra])
+            self.assertEqual("has no effect on T5" in text, "--cache_text_encoder_outputs" in extra and data is prefix)
+            return [line["loss"] for line in read_log(log)]
+
+        cached, without_t5 = "--cache_text_encoder_outputs", ["--t5_dropout_rate", "1"]
+        self.assertNotEqual(losses(plain, cached), losses(prefix, cached))
+        self.assertEqual(losses(prefix, *without_t5), losses(prefix, cached, *without_t5))
+
     def test_a_run_ends_when_another_replaces_what_it_trains_on(self):
         _, data = folder_of_images(self.work, "a")
         log = self.work / "log.jsonl"
