@@ -14,6 +14,9 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kQueries = 48;  // that one thread takes together
 
+/// Parts of the queries in the backward pass: two units a head, so that few heads keep several threads equally busy.
+int64_t gradient_parts(int64_t queries) { return queries >= 4 * kQueries ? 2 : 1; }
+
 /// Head number `index` of [B,h,L,size].
 template <class T>
 cpu::RowsOf<T> head_rows(T* data, const at::Tensor& t, int64_t index) {
@@ -63,20 +66,31 @@ struct Attention : torch::autograd::Function<Attention> {
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
     const auto &q = saved[0], &k = saved[1], &v = saved[2], &log_sums = saved[3];
-    const int64_t heads = q.size(1), queries = q.size(2), count = q.size(0) * heads;
+    const int64_t heads = q.size(1), queries = q.size(2), heads_in_all = q.size(0) * heads;
     const auto gradient = as_heads(with_rows(gradients[0]), heads);
-    const auto dq = at::empty(q.sizes(), q.options()), dk = at::empty(k.sizes(), k.options());
-    const auto dv = at::empty(v.sizes(), v.options());
-    for_each_part(count, row_parts(count, queries * k.size(2)), [&](int64_t, int64_t begin, int64_t end) {
-      const auto memory = working_memory(cpu::attention_backward_memory(k.size(2), k.size(3)));
-      for (int64_t head = begin; head < end; ++head) {
-        const cpu::AttentionSaved operands{head_of(q, head), head_of(k, head), head_of(v, head),
-                                           head_of(gradient, head), log_sums.const_data_ptr<float>() + head * queries};
-        cpu::attention_backward(operands, mutable_head_of(dq, head), mutable_head_of(dk, head),
-                                mutable_head_of(dv, head), memory.mutable_data_ptr<float>());
-      }
-    });
-    return {dq, dk, dv};
+    const auto dq = at::empty(q.sizes(), q.options());
+    // Sums over queries are made in parts, whatever the number of threads.
+    const int64_t parts = gradient_parts(queries);
+    const auto part_shape = [parts](const at::Tensor& t) {
+      return c10::SmallVector<int64_t>{parts, t.size(0), t.size(1), t.size(2), t.size(3)};
+    };
+    const auto dk = at::empty(part_shape(k), k.options()), dv = at::empty(part_shape(v), v.options());
+    for_each_part(parts * heads_in_all, row_parts(parts * heads_in_all, queries * k.size(2) / parts),
+                  [&](int64_t, int64_t begin, int64_t end) {
+                    const auto memory = working_memory(cpu::attention_backward_memory(k.size(2), k.size(3)));
+                    for (int64_t unit = begin; unit < end; ++unit) {
+                      const int64_t head = unit / parts, part = unit % parts;
+                      const int64_t first = part * queries / parts, last = (part + 1) * queries / parts;
+                      const cpu::AttentionSaved operands{head_of(q, head).part(first, last), head_of(k, head),
+                                                         head_of(v, head), head_of(gradient, head).part(first, last),
+                                                         log_sums.const_data_ptr<float>() + head * queries + first};
+                      cpu::attention_backward(operands, mutable_head_of(dq, head).part(first, last),
+                                              mutable_head_of(dk[part], head), mutable_head_of(dv[part], head),
+                                              memory.mutable_data_ptr<float>());
+                    }
+                  });
+    if (parts == 1) return {dq, dk[0], dv[0]};
+    return {dq, dk.sum(0), dv.sum(0)};
   }
 };
 

@@ -9,7 +9,7 @@ namespace loraptor::kernels {
 namespace {
 
 constexpr int64_t kPiece = 16;        // columns that a thread takes together: whole cache lines
-constexpr int64_t kFewestPieces = 8;  // for each thread; with fewer it would pack `a` for too little work
+constexpr int64_t kFewestPieces = 6;  // for each thread; with fewer it would pack `a` for too little work
 
 void library_product(at::Tensor out, const at::Tensor& start, const at::Tensor& a, const at::Tensor& b) {
   start.defined() ? at::addmm_out(out, start, a, b) : at::mm_out(out, a, b);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "base/atomic_folder.h"
@@ -57,6 +58,7 @@ TEST(AtomicFile, IsMadeWhileOthersRemoveItsEmptyFolder) {
     while (!is_done) {
       std::filesystem::remove(folder / "a/b", code);
       std::filesystem::remove(folder / "a", code);
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
   });
   int made = 0;
