@@ -3,11 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "network/factor_file.h"
 #include "network/key_names.h"
+#include "network/load_report.h"
 #include "network/model_rates.h"
 
 namespace loraptor::network {
@@ -122,12 +124,14 @@ io::NamedTensors FactorNetwork::state(at::ScalarType dtype) const {
 void FactorNetwork::load(const std::filesystem::path& path) {
   const at::NoGradGuard no_grad;
   const FactorFile file = read_factor_file(path);
-  size_t used = 0;
+  LoadReport report;
+  report.unknown = file.unknown_keys;
+  std::set<std::string> used;
   for (const auto& module : modules_) {
     const auto& name = module->plan().name;
     const auto found = file.modules.find(name);
     if (found == file.modules.end()) {
-      log::warn("[{}] {} is not in the file, starts afresh.", path.string(), name);
+      report.missing.push_back(name);
       continue;
     }
     for (const auto& [key, leaf] : module->leaves()) {
@@ -147,13 +151,13 @@ void FactorNetwork::load(const std::filesystem::path& path) {
       at::Tensor(leaf).copy_(value);
     }
     if (found->second.alpha) take_alpha(*module, *found->second.alpha, path);
-    ++used;
+    used.insert(name);
   }
-  if (used == 0) throw FileError(path, "modules: got none of this network's, expected some.");
-  if (used < file.modules.size()) {
-    log::warn("[{}] {} modules are not in this network, left out.", path.string(), file.modules.size() - used);
+  for (const auto& [name, factors] : file.modules) {
+    if (used.count(name) == 0) report.unknown.push_back(name);
   }
-  log::info("[{}] {} modules loaded.", path.string(), used);
+  report.loaded = used.size();
+  report.tell(path);
 }
 
 void FactorNetwork::merge_into_targets(double multiplier) {

@@ -6,19 +6,13 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "network/key_names.h"
+#include "network/load_report.h"
 #include "network/model_rates.h"
 
 namespace loraptor::network {
 namespace {
 
 /// "3 modules: a, b, c" or the first few of them.
-std::string list_text(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 3;
-  const std::vector<std::string> first(names.begin(),
-                                       names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
-  return fmt::format("{} ({}{})", names.size(), fmt::join(first, ", "), names.size() > kShown ? ", …" : "");
-}
-
 std::vector<int64_t> flat_shape(const at::Tensor& tensor) { return {tensor.size(0), tensor.numel() / tensor.size(0)}; }
 
 /// Checks a file's pair against the module it is meant for; kernels may be given flattened.
@@ -153,13 +147,14 @@ io::NamedTensors LoraNetwork::state(at::ScalarType dtype) const {
 
 void LoraNetwork::load(const std::filesystem::path& path) {
   const LoraFile file = read_lora_file(path);
-  std::vector<std::string> missing, unknown = file.unknown_keys;
+  LoadReport report;
+  report.unknown = file.unknown_keys;
   std::map<std::string, bool> used;
   for (const auto& module : modules_) {
     const auto& plan = module->plan();
     const auto found = file.modules.find(plan.name);
     if (found == file.modules.end()) {
-      missing.push_back(plan.name);
+      report.missing.push_back(plan.name);
       continue;
     }
     check_shapes(path, plan, found->second);
@@ -176,15 +171,10 @@ void LoraNetwork::load(const std::filesystem::path& path) {
     module->assign(found->second, is_own ? own_alpha : alpha);
   }
   for (const auto& [name, pair] : file.modules) {
-    if (used.count(name) == 0) unknown.push_back(name);
+    if (used.count(name) == 0) report.unknown.push_back(name);
   }
-  if (used.empty()) {
-    throw FileError(path, fmt::format("LoRA modules: got {}, expected some of this network's {}.", list_text(unknown),
-                                      list_text(missing)));
-  }
-  if (!unknown.empty()) log::warn("[{}] not in this network, left out: {}.", path.string(), list_text(unknown));
-  if (!missing.empty()) log::warn("[{}] not in the file, start afresh: {}.", path.string(), list_text(missing));
-  log::info("[{}] {} modules loaded.", path.string(), used.size());
+  report.loaded = used.size();
+  report.tell(path);
 }
 
 void LoraNetwork::merge_into_targets(double multiplier) {

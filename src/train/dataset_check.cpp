@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "data/dataset_build.h"
@@ -27,13 +29,34 @@ void warn_of_stored_captions(const data::SubsetConfig& subset, const std::string
   }
 }
 
-bool has_masks(const data::DatasetsConfig& config) {
-  for (const auto& dataset : config.datasets) {
-    for (const auto& subset : dataset.subsets) {
-      if (subset.alpha_mask || !subset.conditioning_data_dir.empty()) return true;
-    }
+/// Whether `is_so` holds for a subset.
+template <class Condition>
+bool any_subset(const data::DatasetsConfig& config, Condition is_so) {
+  return std::any_of(config.datasets.begin(), config.datasets.end(), [&](const auto& dataset) {
+    return std::any_of(dataset.subsets.begin(), dataset.subsets.end(), is_so);
+  });
+}
+
+/// Options that these data or the other options leave without effect.
+void warn_of_unused(const TrainConfig& config, const data::DatasetsConfig& used) {
+  const auto& cache = config.cache;
+  const auto warn_without = [&](const char* flag, bool has_effect, const char* what) {
+    if (config.origins.count(flag) != 0 && !has_effect) log::warn("--{} has no effect: {}.", flag, what);
+  };
+  const bool on_disk = cache.cache_latents_to_disk || cache.cache_text_encoder_outputs_to_disk;
+  warn_without("skip_cache_check", on_disk || !cache.skip_cache_check, "nothing is cached on disk");
+  warn_without("cache_format", on_disk, "nothing is cached on disk");
+  warn_without("vae_batch_size", cache.cache_latents, "latents are not cached");
+  warn_without("text_encoder_batch_size", cache.cache_text_encoder_outputs, "text-encoder outputs are not cached");
+  const auto is_drawn = [](const auto& subset) { return subset.random_crop || subset.color_aug; };
+  warn_without("latents_variants", cache.latents_variants == 0 || any_subset(used, is_drawn),
+               "no subset has random_crop or color_aug");
+  const auto has_mask = [](const auto& subset) { return subset.alpha_mask || !subset.conditioning_data_dir.empty(); };
+  if (config.data.masked_loss && !any_subset(used, has_mask)) {
+    log::warn(
+        "--masked_loss has no effect: no subset has mask images (conditioning_data_dir in the data set file) or "
+        "alpha_mask.");
   }
-  return false;
 }
 
 }  // namespace
@@ -65,11 +88,7 @@ void check_dataset(const TrainConfig& config, const data::Dataset& dataset) {
                     *config.loop.max_validation_steps));
   }
   if (!problems.empty()) throw UsageError(fmt::format("{}", fmt::join(problems, "\n")));
-  if (config.data.masked_loss && !has_masks(used)) {
-    log::warn(
-        "--masked_loss has no effect: no subset has mask images (conditioning_data_dir in the data set file) or "
-        "alpha_mask.");
-  }
+  warn_of_unused(config, used);
   if (!config.cache.cache_text_encoder_outputs || config.cache.cache_text_encoder_variants > 0) return;
   for (const auto& part : used.datasets) {
     for (const auto& subset : part.subsets) {

@@ -19,8 +19,8 @@ Divergence make_divergence(const std::string& fact, const LostPlace& place) {
                                                      : fmt::format("--resume {} goes on before it", place.good_state);
   return Divergence(fmt::format(
       "[training] {} {}.\nHint: a lower learning rate or a longer warm-up, --mixed_precision bf16 instead of "
-      "fp16, --max_grad_norm 1.0, or --on_nan rollback; files saved earlier are untouched, {}.",
-      fact, where, state));
+      "fp16, --max_grad_norm 1.0{}; files saved earlier are untouched, {}.",
+      fact, where, place.rolls_back ? "" : ", or --on_nan rollback", state));
 }
 
 }  // namespace

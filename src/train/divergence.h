@@ -41,6 +41,7 @@ struct LostPlace {
   std::vector<std::string> stems;  // images of the micro-step; empty: not one micro-step's fault
   std::string module;              // where it began, as people read it; may be empty
   std::string good_state;          // folder of the last saved state; empty: none
+  bool rolls_back = false;         // --on_nan rollback is on
 };
 
 Divergence lost_loss(double loss, const LostPlace& place);

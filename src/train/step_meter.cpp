@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -54,12 +55,13 @@ report::NamedNumbers TimestepBands::means() const {
 
 void StepMeter::finish_step(report::StepRecord& record, int64_t steps_left, dist::ProcessGroup& processes) {
   if (processes.size() > 1) bands_.sum_over(processes);
-  record.seconds = since_step_.seconds();
+  const double all = since_step_.seconds();
+  record.seconds = all - std::exchange(paused_seconds_, 0.0);
   record.data_seconds = data_seconds_;
   record.images = bands_.images();
   record.timestep_losses = bands_.means();
   record.peak_memory = peak_memory();
-  all_seconds_ += record.seconds;
+  all_seconds_ += all;
   record.seconds_left = all_seconds_ / static_cast<double>(++steps_) * static_cast<double>(steps_left);
   data_seconds_ = 0;
   bands_ = {};

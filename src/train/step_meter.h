@@ -40,13 +40,27 @@ class StepMeter {
   TimestepBands& bands() { return bands_; }
   const TimestepBands& bands() const { return bands_; }
 
-  /// Fills in what was measured since the last call and begins anew.
+  /// What happens while it lives (saving, samples, validation) is no part of a step.
+  class Pause {
+   public:
+    explicit Pause(StepMeter& meter) : meter_(meter) {}
+    ~Pause() { meter_.paused_seconds_ += watch_.seconds(); }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    StepMeter& meter_;
+    Stopwatch watch_;
+  };
+
+  /// Fills in what was measured since the last call and begins anew. The time left counts pauses as they were so far.
   ///   steps_left   of the run
   void finish_step(report::StepRecord& record, int64_t steps_left, dist::ProcessGroup& processes);
 
  private:
   Stopwatch since_step_;
-  double data_seconds_ = 0, all_seconds_ = 0;
+  double data_seconds_ = 0, paused_seconds_ = 0;
+  double all_seconds_ = 0;  // of all steps, with pauses
   int64_t steps_ = 0;
   TimestepBands bands_;
 };

@@ -16,7 +16,7 @@
 namespace loraptor::train {
 namespace {
 
-constexpr int64_t kStepsBetweenSnapshots = 100;
+constexpr int64_t kSnapshotEvery = 100;
 constexpr int64_t kMaxRollbacks = 3;
 
 }  // namespace
@@ -215,6 +215,7 @@ void Trainer::finish_step() {
 
 /// What is still to be done of the Events before `until`.
 void Trainer::run_events(Event until) {
+  const StepMeter::Pause pause(meter_);
   using Action = void (Trainer::*)();
   static constexpr std::array<Action, kAfterEpoch> kActions = {
       &Trainer::sample_after_step,    &Trainer::save_after_step, &Trainer::validate_after_step,
@@ -312,6 +313,7 @@ void Trainer::save(const SaveDecision& decision) {
 void Trainer::save_for_recovery_if_due() {
   const auto& loop = parts_.config.loop;
   if (!loop.auto_resume || since_state_.seconds() < 60 * loop.recovery_minutes) return;
+  const StepMeter::Pause pause(meter_);
   if (state_.step < parts_.plan.max_steps) save(save_for_recovery(parts_.config.saving));
 }
 
@@ -363,12 +365,11 @@ void Trainer::begin_at(const TrainState& state) {
 }
 
 LostPlace Trainer::lost_place(std::vector<std::string> stems, std::string module) const {
-  return {state_.step + 1, std::move(stems), std::move(module), last_state_};
+  return {state_.step + 1, std::move(stems), std::move(module), last_state_, parts_.config.loop.on_nan == "rollback"};
 }
 
 void Trainer::take_snapshot_if_due() {
-  if (!snapshot_ || state_.step % kStepsBetweenSnapshots != 0 || !watch_.is_calm()) return;
-  snapshot_.emplace(parts_.run, full_state());
+  if (snapshot_ && state_.step % kSnapshotEvery == 0 && watch_.is_calm()) snapshot_.emplace(parts_.run, full_state());
 }
 
 /// Back to the last good state with half the learning rates; the same draws then take another course.
@@ -378,11 +379,11 @@ void Trainer::roll_back(const Divergence& divergence) {
     throw Divergence(fmt::format("{}\nNo further return: {} times the learning rates were halved already.",
                                  divergence.what(), kMaxRollbacks));
   }
-  const int64_t rollbacks = state_.rollbacks + 1;
-  begin_at(snapshot_->put_back(parts_.run));
-  state_.rollbacks = rollbacks;
+  TrainState good = snapshot_->put_back(parts_.run);
+  good.rollbacks = state_.rollbacks + 1;
+  begin_at(good);
   log::warn("{}\n[--on_nan] back to step {}, learning rates divided by {} from here on.", divergence.what(),
-            state_.step, int64_t{1} << rollbacks);
+            state_.step, int64_t{1} << state_.rollbacks);
   parts_.observers.rolled_back(state_);
 }
 

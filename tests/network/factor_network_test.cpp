@@ -210,6 +210,31 @@ TEST(FactorNetwork, AFileOfAnotherKindIsRefused) {
   EXPECT_THROW(read_factor_file(folder.path() / "half.safetensors"), FileError);
 }
 
+TEST(FactorNetwork, TellsInOneLineWhatOfAFileHasNoPlace) {
+  NetworkConfig config;
+  config.network_dim = 2;
+  config.network_args = {"algo=loha"};
+  const auto network_of = [&](test::SyntheticModel& model, std::vector<int> blocks) {
+    for (const int block : blocks) {
+      model.add_weight(TargetModel::mmdit, fmt::format("joint_blocks.{}.x_block.attn.qkv", block), at::randn({24, 12}));
+    }
+    return create_network(config, model.targets(), {});
+  };
+  test::SyntheticModel few, many;
+  const auto small = network_of(few, {0, 1, 2}), large = network_of(many, {2, 3, 4, 5});
+  auto tensors = small->state(at::kFloat);
+  tensors.emplace_back("something.else", at::ones({2}));
+  const test::TempFolder folder;
+  write_lora_file(folder / "n.safetensors", tensors, {});
+  testing::internal::CaptureStderr();
+  large->load(folder / "n.safetensors");
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("not in this network, left out: 3 (something.else, lora_unet_joint_blocks_0"), std::string::npos)
+      << log;
+  EXPECT_NE(log.find("not in the file, start afresh: 3 (lora_unet_joint_blocks_3"), std::string::npos) << log;
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 3) << log;
+}
+
 TEST(FactorNetwork, AnAlphaThatFloat32CannotHoldStaysExact) {
   const test::TempFolder folder;
   for (const double alpha : {0.9, 1.7}) {

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 namespace loraptor::train {
 namespace {
 
@@ -43,6 +46,23 @@ TEST(StepMeter, fills_a_record_and_begins_anew) {
   meter.finish_step(record, 9, alone);
   EXPECT_EQ(record.images, 0);
   EXPECT_EQ(record.data_seconds, 0);
+}
+
+TEST(StepMeter, leaves_pauses_out_of_the_step_but_not_of_the_time_left) {
+  constexpr double kPause = 0.05;
+  dist::ProcessGroup alone;
+  StepMeter meter;
+  const Stopwatch all;
+  {
+    const StepMeter::Pause pause(meter);
+    std::this_thread::sleep_for(std::chrono::duration<double>(kPause));
+  }
+  report::StepRecord record;
+  meter.finish_step(record, 10, alone);
+  EXPECT_LE(record.seconds, all.seconds() - kPause);
+  EXPECT_GE(record.seconds_left, 10 * kPause);
+  meter.finish_step(record, 0, alone);
+  EXPECT_GE(record.seconds, 0);
 }
 
 }  // namespace
