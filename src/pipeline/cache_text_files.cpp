@@ -119,12 +119,12 @@ void TextFiles::encode(const Captions& captions, Claims claims) {
   for (const CachedCaption& caption : captions) texts.push_back(caption.text);
   const TokenBatch tokens = encoding.tokenize(texts);
   const models::TextOutputs outputs = encoding.encode(tokens, false);
-  const auto dtype = job_.dtype == at::kHalf ? at::kHalf : at::kFloat;
   for (size_t i = 0; i < captions.size(); ++i) {
     const auto row = [&](const at::Tensor& all) { return all[static_cast<int64_t>(i)].to(at::kCPU).clone(); };
-    data::StoredText text{.lg_out = row(outputs.lg_out).to(dtype),
-                          .t5_out = row(outputs.t5_out).to(dtype),
-                          .lg_pooled = row(outputs.lg_pooled).to(dtype),
+    // As a cache in memory keeps them; what holds no bfloat16 is given the same numbers in float32.
+    data::StoredText text{.lg_out = row(outputs.lg_out).to(job_.dtype),
+                          .t5_out = row(outputs.t5_out).to(job_.dtype),
+                          .lg_pooled = row(outputs.lg_pooled).to(job_.dtype),
                           .l_mask = row(tokens.l_mask),
                           .g_mask = row(tokens.g_mask),
                           .t5_mask = row(tokens.t5_mask)};

@@ -317,6 +317,19 @@ class Caches(unittest.TestCase):
         self.assertEqual(losses[0], losses[1])
         self.assertEqual(losses[1], losses[2])
 
+    def test_a_bf16_run_reads_the_same_text_from_memory_npz_files_and_shards(self):
+        to_disk = ["--cache_latents_to_disk", "--cache_text_encoder_outputs_to_disk"]
+        kinds = {"memory": ["--cache_latents_to_disk", "--cache_text_encoder_outputs"], "npz": to_disk,
+                 "shard": [*to_disk, "--cache_format", "shard"]}
+        losses = {}
+        for name, words in kinds.items():
+            folder, data = folder_of_images(self.work, name)
+            self.train(data, f"{name}.jsonl", "--mixed_precision", "bf16", *words)
+            losses[name] = [line["loss"] for line in read_log(self.work / f"{name}.jsonl")]
+        self.assertEqual(losses["memory"], losses["npz"])
+        self.assertEqual(losses["npz"], losses["shard"])
+        self.assertIn(b'"BF16"', (folder / "loraptor_shards" / "0001.shard").read_bytes())
+
     def test_stale_caches_in_shards_are_named_and_made_again(self):
         folder, data = folder_of_images(self.work, "a")
         command = ["cache", *self.model, *data, "--cache_format", "shard"]
