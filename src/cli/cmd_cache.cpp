@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/config_build.h"
 #include "cli/help.h"
+#include "cli/launch.h"
 #include "cli/log_setup.h"
 #include "cli/option_parse.h"
 #include "train/session.h"
@@ -29,6 +30,7 @@ int run_cache(const Words& words) {
   }
   cache.cache_latents = cache.cache_latents_to_disk;
   cache.cache_text_encoder_outputs = cache.cache_text_encoder_outputs_to_disk;
+  if (const auto status = launch_if_asked("cache", words, built.config)) return *status;
   log::configure(log_config(built.config.logging));
   for (const std::string& warning : built.warnings) log::warn("{}", warning);
   train::fill_caches(built.config);

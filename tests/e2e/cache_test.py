@@ -175,6 +175,9 @@ class Caches(unittest.TestCase):
         self.assertEqual(set(records[0]), set(records[1]))
         self.assertEqual(set(records[0]), set(caches(alone)))
         self.assertIn("0 to be made", run(["cache", *self.model, *data]))
+        started, data = folder_of_images(self.work, "started", copies=4)
+        self.assertIn("2 processes", run(["cache", *self.model, *data, "--num_processes", "2"]))
+        self.assertEqual(caches(started), caches(alone))
 
     def test_one_folder_mirrored_and_not_trains_from_one_set_of_files(self):
         folder, _ = folder_of_images(self.work, "a")
