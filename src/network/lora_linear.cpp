@@ -3,18 +3,13 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/narrow_product.h"
+#include "nn/kept_product.h"
 
 namespace loraptor::network {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// Carries a function through the saved data of an autograd node.
-struct FrozenProduct : torch::CustomClassHolder {
-  explicit FrozenProduct(std::function<at::Tensor(const at::Tensor&)> call) : call(std::move(call)) {}
-  std::function<at::Tensor(const at::Tensor&)> call;
-};
 
 /// The arguments that autograd need not know.
 struct Frozen {
@@ -61,8 +56,7 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
                           kernels::narrow_transposed(part_of(b, 0, i, frozen.splits)), frozen.scale);
     }
     context->save_for_backward({rows, h, down, up, frozen.mask});
-    context->saved_data["product"] =
-        c10::IValue::make_capsule(c10::make_intrusive<FrozenProduct>(frozen.weight.input_gradient()));
+    context->saved_data["product"] = nn::keep_product(frozen.weight);
     context->saved_data["scale"] = frozen.scale;
     context->saved_data["splits"] = frozen.splits;
     context->saved_data["leading"] = leading;
@@ -95,8 +89,7 @@ class LowRankLinear : public torch::autograd::Function<LowRankLinear> {
 
     at::Tensor x_grad;
     if (wants_x) {
-      const auto product = context->saved_data["product"].toCapsule();
-      x_grad = static_cast<FrozenProduct&>(*product).call(g);
+      x_grad = nn::make_kept_product(context->saved_data["product"], g);
       kernels::add_narrow(x_grad, dh, down.to(g.scalar_type()), 1);
       auto shape = leading;
       shape.push_back(x_grad.size(1));

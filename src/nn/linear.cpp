@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
+#include "nn/kept_product.h"
 
 namespace loraptor::nn {
 namespace {
@@ -10,26 +11,19 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct GradientProduct : torch::CustomClassHolder {
-  explicit GradientProduct(std::function<at::Tensor(const at::Tensor&)> call) : call(std::move(call)) {}
-  std::function<at::Tensor(const at::Tensor&)> call;
-};
-
 // x W^T + bias whose graph holds the stored form of the weight, not a converted one.
 struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const WeightStorage* weight,
                             const at::Tensor* bias) {
-    const auto product = c10::make_intrusive<GradientProduct>(weight->input_gradient());
-    ctx->saved_data["product"] = c10::IValue::make_capsule(product);
+    ctx->saved_data["product"] = keep_product(*weight);
     auto shape = x.sizes().vec();
     shape.back() = weight->sizes()[0];
     return weight->product(x.reshape({-1, x.size(-1)}), *bias).view(shape);  // [..,in] -> [N,in] -> [..,out]
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
-    const auto capsule = ctx->saved_data["product"].toCapsule();
     const auto& g = gradients[0];
-    const auto dx = static_cast<const GradientProduct&>(*capsule).call(g.reshape({-1, g.size(-1)}));
+    const auto dx = make_kept_product(ctx->saved_data["product"], g.reshape({-1, g.size(-1)}));
     auto shape = g.sizes().vec();
     shape.back() = dx.size(1);
     return {dx.view(shape), at::Tensor(), at::Tensor()};

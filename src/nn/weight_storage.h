@@ -21,19 +21,15 @@ class WeightStorage {
 
   /// A function that returns the same as `read` later and keeps alive no more than the stored form. A backward pass
   /// holds it instead of a converted copy of the weight.
-  virtual std::function<at::Tensor()> reader() const {
-    return [weight = read()] { return weight; };
-  }
+  virtual std::function<at::Tensor()> reader() const = 0;
 
   /// x W^T + bias, without a graph.
   ///   x      [N,in] in the compute dtype
   ///   bias   [out] in the compute dtype, or undefined
-  virtual at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const { return at::linear(x, read(), bias); }
+  virtual at::Tensor product(const at::Tensor& x, const at::Tensor& bias) const = 0;
 
   /// A function g [N,out] -> g W [N,in] for a backward pass. It keeps alive no more than the stored form.
-  virtual std::function<at::Tensor(const at::Tensor&)> input_gradient() const {
-    return [weight = read()](const at::Tensor& g) { return g.mm(weight); };
-  }
+  virtual std::function<at::Tensor(const at::Tensor&)> input_gradient() const = 0;
 
   /// Adds `delta` [out,in] float32, for merging. Rounds to the storage dtype.
   virtual void add(const at::Tensor& delta) = 0;
