@@ -8,9 +8,8 @@ std::vector<Option> memory_options() {
       "Precision, memory and speed",
       {
           option("--mixed_precision", FIELD(memory.mixed_precision),
-                 "Type of the frozen models and of their products (on a CPU float32 where it is faster); LoRA weights "
-                 "stay "
-                 "float32.")
+                 "Type of the frozen models and of their products (on a CPU float32 where it is faster); "
+                 "LoRA weights stay float32.")
               .one_of({"no", "fp16", "bf16"}),
           option("--full_fp16", FIELD(memory.full_fp16),
                  "LoRA weights and gradients in fp16; optimizer states stay float32."),

@@ -83,7 +83,7 @@ Judgement judge_latents(const Dataset& dataset, const ImageEntry& image, CacheSt
     const fs::path path = latents_cache_path(image.path, {image.width, image.height});
     for (const bool drawn : {false, true}) {
       const auto file = store.open(path, latents_part(image.geometry.bucket, drawn));
-      if (file) read_cache(file->path(), [&] { read_all_latents(*file, image.geometry.bucket); });
+      if (file) read_cache(file->path(), [&] { read_latents_part(*file, image.geometry.bucket, drawn); });
     }
   });
 }

@@ -136,10 +136,8 @@ StoredLatents read_latents(const io::ArrayFile& file, const LatentsRequest& requ
   return stored;
 }
 
-void read_all_latents(const io::ArrayFile& file, const Size& bucket) {
-  for (const bool variants : {false, true}) {
-    for (const std::string& name : present_keys(file, bucket, variants)) read_finite(file, name);
-  }
+void read_latents_part(const io::ArrayFile& file, const Size& bucket, bool drawn) {
+  for (const std::string& name : present_keys(file, bucket, drawn)) read_finite(file, name);
 }
 
 StoredLatents read_latents_cache(const fs::path& path, const LatentsRequest& request, int64_t number) {

@@ -59,9 +59,9 @@ CacheFinding check_latents(const io::ArrayFile& file, const LatentsRequest& requ
 StoredLatents read_latents_cache(const std::filesystem::path& path, const LatentsRequest& request, int64_t number = 0);
 StoredLatents read_latents(const io::ArrayFile& file, const LatentsRequest& request, int64_t number = 0);
 
-/// Reads all that the file has for a bucket, the image as it is and variants, whoever may want it. Throws FileError:
-/// damaged, or not finite.
-void read_all_latents(const io::ArrayFile& file, const Size& bucket);
+/// Reads all that the file has of a part, whoever may want it. Throws FileError: damaged, or not finite.
+///   drawn   whether that is the variants, or the image as it is
+void read_latents_part(const io::ArrayFile& file, const Size& bucket, bool drawn);
 
 /// The arrays of a part of the file.
 ///   drawn   whether they are variants, numbered from 1, or the image as it is
