@@ -331,8 +331,9 @@ std::shared_future<io::Metadata> Session::start_metadata() {
       .session_id = static_cast<int64_t>(
           tensor::CounterRng(static_cast<uint64_t>(started_at_ * 1e6)).bits({tensor::Purpose::sample_seed, 0, 0}, 0)),
       .started_at = started_at_};
-  if (!processes_->is_main()) return {};  // others write no files
-  return in_background([this, facts] { return training_metadata(config_, plan_, facts); });
+  const auto make = [this, facts] { return training_metadata(config_, plan_, facts); };
+  // Others write a file only if the main process is lost.
+  return processes_->is_main() ? in_background(make) : std::async(std::launch::deferred, make);
 }
 
 void Session::train() {

@@ -63,8 +63,8 @@ class Checker {
 
   /// A count. Far more than anyone needs is refused, so that products of two counts are in range.
   void count(const std::string& flag, std::optional<int64_t> value, int64_t minimum) {
-    if (!value || (*value >= minimum && *value <= kMostCounted)) return;
-    add(flag, fmt::format("value: got {}, expected {} to {}.", *value, minimum, kMostCounted));
+    if (value && *value < minimum) add(flag, fmt::format("value: got {}, expected at least {}.", *value, minimum));
+    if (value > kMostCounted) add(flag, fmt::format("value: got {}, expected at most {}.", *value, kMostCounted));
   }
 
   void probability(const std::string& flag, double value, bool with_one = true) {

@@ -51,8 +51,8 @@ TEST(StepMeter, fills_a_record_and_begins_anew) {
 TEST(StepMeter, leaves_pauses_out_of_the_step_but_not_of_the_time_left) {
   constexpr double kPause = 0.05;
   dist::ProcessGroup alone;
-  StepMeter meter;
   const Stopwatch all;
+  StepMeter meter;
   {
     const StepMeter::Pause pause(meter);
     std::this_thread::sleep_for(std::chrono::duration<double>(kPause));
