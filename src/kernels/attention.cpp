@@ -66,31 +66,26 @@ struct Attention : torch::autograd::Function<Attention> {
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
     const auto &q = saved[0], &k = saved[1], &v = saved[2], &log_sums = saved[3];
-    const int64_t heads = q.size(1), queries = q.size(2), heads_in_all = q.size(0) * heads;
+    const int64_t heads = q.size(1), queries = q.size(2), keys = k.size(2), count = q.size(0) * heads;
     const auto gradient = as_heads(with_rows(gradients[0]), heads);
-    const auto dq = at::empty(q.sizes(), q.options());
-    // Sums over queries are made in parts, whatever the number of threads.
-    const int64_t parts = gradient_parts(queries);
-    const auto part_shape = [parts](const at::Tensor& t) {
-      return c10::SmallVector<int64_t>{parts, t.size(0), t.size(1), t.size(2), t.size(3)};
-    };
-    const auto dk = at::empty(part_shape(k), k.options()), dv = at::empty(part_shape(v), v.options());
-    for_each_part(parts * heads_in_all, row_parts(parts * heads_in_all, queries * k.size(2) / parts),
-                  [&](int64_t, int64_t begin, int64_t end) {
-                    const auto memory = working_memory(cpu::attention_backward_memory(k.size(2), k.size(3)));
-                    for (int64_t unit = begin; unit < end; ++unit) {
-                      const int64_t head = unit / parts, part = unit % parts;
-                      const int64_t first = part * queries / parts, last = (part + 1) * queries / parts;
-                      const cpu::AttentionSaved operands{head_of(q, head).part(first, last), head_of(k, head),
-                                                         head_of(v, head), head_of(gradient, head).part(first, last),
-                                                         log_sums.const_data_ptr<float>() + head * queries + first};
-                      cpu::attention_backward(operands, mutable_head_of(dq, head).part(first, last),
-                                              mutable_head_of(dk[part], head), mutable_head_of(dv[part], head),
-                                              memory.mutable_data_ptr<float>());
-                    }
-                  });
-    if (parts == 1) return {dq, dk[0], dv[0]};
-    return {dq, dk.sum(0), dv.sum(0)};
+    // Sums over queries are made in parts, whatever the number of threads: [parts*B,h,L,D/h].
+    const int64_t parts = gradient_parts(queries), units = parts * count;
+    const auto dq = at::empty(q.sizes(), q.options()), dk = k.new_empty({parts * k.size(0), heads, keys, k.size(3)});
+    const auto dv = at::empty_like(dk);
+    for_each_part(units, row_parts(units, queries * keys / parts), [&](int64_t, int64_t begin, int64_t end) {
+      const auto memory = working_memory(cpu::attention_backward_memory(keys, k.size(3)));
+      for (int64_t unit = begin; unit < end; ++unit) {
+        const int64_t part = unit / count, head = unit % count;
+        const int64_t first = part * queries / parts, last = (part + 1) * queries / parts;
+        const cpu::AttentionSaved operands{head_of(q, head).part(first, last), head_of(k, head), head_of(v, head),
+                                           head_of(gradient, head).part(first, last),
+                                           log_sums.const_data_ptr<float>() + head * queries + first};
+        cpu::attention_backward(operands, mutable_head_of(dq, head).part(first, last), mutable_head_of(dk, unit),
+                                mutable_head_of(dv, unit), memory.mutable_data_ptr<float>());
+      }
+    });
+    if (parts == 1) return {dq, dk, dv};
+    return {dq, dk.unflatten(0, {parts, -1}).sum(0), dv.unflatten(0, {parts, -1}).sum(0)};
   }
 };
 

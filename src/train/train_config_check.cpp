@@ -250,7 +250,7 @@ class Checker {
     for (const auto& [flag, length] : {std::pair("lr_warmup_steps", schedule.lr_warmup_steps),
                                        std::pair("lr_decay_steps", schedule.lr_decay_steps)}) {
       if (!(length.value >= 0) || length.value > (length.is_fraction ? 1 : kMostCounted)) {
-        return add(flag, fmt::format("value: got {}, expected steps or a fraction from 0 to 1.", length.value));
+        return add(flag, fmt::format("value: got {}, expected 0 to 1 or up to {} steps.", length.value, kMostCounted));
       }
     }
     const auto traits = optimizer_traits();

@@ -215,7 +215,6 @@ void Trainer::finish_step() {
 
 /// What is still to be done of the Events before `until`.
 void Trainer::run_events(Event until) {
-  const StepMeter::Pause pause(meter_);
   using Action = void (Trainer::*)();
   static constexpr std::array<Action, kAfterEpoch> kActions = {
       &Trainer::sample_after_step,    &Trainer::save_after_step, &Trainer::validate_after_step,
@@ -261,12 +260,12 @@ void Trainer::sample_after_epoch() {
 /// the last image; after a resume the moment is then repeated.
 bool Trainer::sample(const std::string& moment) {
   if (parts_.samples == nullptr) return true;
+  const StepMeter::Pause pause(meter_);
   parts_.run.optimizer.eval();
   parts_.run.network.set_training(false);
   std::optional<std::vector<SampledImage>> images;
   const auto make = [&] {
-    images.emplace();
-    if (parts_.processes.is_main()) images = parts_.samples->generate(moment, parts_.signals);
+    images = parts_.processes.is_main() ? parts_.samples->generate(moment, parts_.signals) : images.emplace();
   };
   parts_.run.average != nullptr ? parts_.run.average->while_in_place(make) : make();
   parts_.run.network.set_training(true);
@@ -278,6 +277,7 @@ bool Trainer::sample(const std::string& moment) {
 
 void Trainer::validate(bool is_epoch_end) {
   if (parts_.validation == nullptr) return;
+  const StepMeter::Pause pause(meter_);
   parts_.run.optimizer.eval();
   parts_.run.network.set_training(false);
   const auto losses = parts_.validation->run(parts_.signals);
@@ -297,6 +297,7 @@ void Trainer::validate(bool is_epoch_end) {
 
 void Trainer::save(const SaveDecision& decision) {
   if (decision.model.empty() && !decision.state) return;
+  const StepMeter::Pause pause(meter_);
   const int64_t epoch = std::min(state_.epoch, parts_.plan.epochs);
   if (!parts_.processes.is_main()) {
     // What writing does to the weights: the way to the evaluation point and back may round.
@@ -313,7 +314,6 @@ void Trainer::save(const SaveDecision& decision) {
 void Trainer::save_for_recovery_if_due() {
   const auto& loop = parts_.config.loop;
   if (!loop.auto_resume || since_state_.seconds() < 60 * loop.recovery_minutes) return;
-  const StepMeter::Pause pause(meter_);
   if (state_.step < parts_.plan.max_steps) save(save_for_recovery(parts_.config.saving));
 }
 

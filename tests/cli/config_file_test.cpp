@@ -82,6 +82,10 @@ TEST_F(OptionsFile, wrong_values_name_file_line_and_key) {
   EXPECT_NE(text.find("run.toml:3] [--loss_type]"), std::string::npos) << text;
   EXPECT_NE(problem("a = = 1\n").find("run.toml:1] TOML"), std::string::npos);
   EXPECT_NE(problem("lr_warmup_steps = 10.5\n").find("lr_warmup_steps"), std::string::npos);
+  for (const char* no_integer : {"1e19", "-1e19", "inf", "nan", "10.5"}) {
+    const std::string refusal = problem(fmt::format("max_train_steps = {}\n", no_integer));
+    EXPECT_NE(refusal.find("[--max_train_steps]"), std::string::npos) << no_integer << ": " << refusal;
+  }
 }
 
 TEST_F(OptionsFile, options_whose_value_nothing_reads_take_any) {

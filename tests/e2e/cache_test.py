@@ -284,6 +284,17 @@ class Caches(unittest.TestCase):
         self.assertNotEqual(losses(plain, cached), losses(prefix, cached))
         self.assertEqual(losses(prefix, *without_t5), losses(prefix, cached, *without_t5))
 
+    def test_options_of_caches_that_there_are_not_are_told(self):
+        _, data = folder_of_images(self.work, "a")
+        useless = ["--skip_cache_check", "--cache_format", "shard", "--vae_batch_size", "2", "--text_encoder_batch_size", "2"]
+        text = self.train(data, "log.jsonl", "--max_train_steps", "1", *useless)
+        for flag in (word for word in useless if word.startswith("--")):
+            self.assertIn(f"{flag} has no effect", text)
+        used = ["--latents_variants", "2", "--cache_text_encoder_outputs_to_disk", *useless]
+        text = self.train(data, "log.jsonl", "--max_train_steps", "1", *used)
+        self.assertEqual([line.split(" has no effect")[0].split()[-1] for line in text.splitlines() if "has no effect" in line],
+                         ["--latents_variants"])
+
     def test_a_run_ends_when_another_replaces_what_it_trains_on(self):
         _, data = folder_of_images(self.work, "a")
         log = self.work / "log.jsonl"

@@ -50,6 +50,13 @@ TEST(Divergence, NamesStepImagesModuleAndTheStateBefore) {
   }
 }
 
+TEST(Divergence, ProposesRollbackOnlyWhereItIsOff) {
+  const std::string off = lost_loss(NAN, {12, {}, "", ""}).what();
+  const std::string on = lost_loss(NAN, {12, {}, "", "", /*rolls_back=*/true}).what();
+  EXPECT_NE(off.find("--on_nan rollback"), std::string::npos) << off;
+  EXPECT_EQ(on.find("--on_nan rollback"), std::string::npos) << on;
+}
+
 /// Two layers one behind the other; the second has a LoRA.
 class Probed : public testing::Test {
  protected:
